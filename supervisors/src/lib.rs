@@ -1,0 +1,1 @@
+#![doc = "OTP-style supervision for ractor."]
