@@ -1,0 +1,17 @@
+//! What sync needs from the outside, as traits owned here: a chain, a network, a clock, compute.
+//!
+//! Adapters implement them ([`crate::adapters`]); an embedding node may bring its own. No rule of
+//! sync lives behind a port, and no channel appears in a signature.
+
+mod chain;
+mod clock;
+mod compute;
+mod peer_network;
+
+pub use chain::{BlockSource, Chain, ChainError};
+pub use clock::{Clock, SystemClock};
+pub use compute::{Compute, InlineCompute, RayonCompute};
+pub use peer_network::{
+    Direction, DisconnectReason, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,
+    PeerNetwork, RangeStream, RequestError,
+};

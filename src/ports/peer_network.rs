@@ -1,0 +1,179 @@
+//! The network as sync sees it: peers that come and go, and ranges of blocks asked of them.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use super::BlockSource;
+use crate::{
+    types::{HeightRange, Multiaddr, PeerId},
+    wire::{ChunkError, ResponseCode},
+};
+
+/// The blocks of one reply in the order the peer sent them, undecoded. The end of the stream is
+/// the peer's clean close and says nothing about the height of its head. Dropping it resets the
+/// request.
+pub type RangeStream = BoxStream<'static, Result<Bytes, RequestError>>;
+
+/// A running network.
+pub trait PeerNetwork: Send + Sync + 'static {
+    /// Asks `peer` for `range` and resolves when the request was sent. Only
+    /// [`crate::resilience::PeerCaller`] may call this: limits, deadlines and spans are there.
+    fn request_range(
+        &self,
+        peer: PeerId,
+        range: HeightRange,
+    ) -> BoxFuture<'static, Result<RangeStream, RequestError>>;
+
+    /// Tries to connect; the outcome is an event.
+    fn dial(&self, address: Multiaddr);
+
+    /// Closes all connections to `peer`; the end is an event.
+    fn disconnect(&self, peer: PeerId);
+}
+
+/// Makes networks: one each time the actor that owns it starts.
+pub trait NetworkStarter: Send + Sync + 'static {
+    /// Starts listening and serving `source`. Dropping the returned network ends it; a later
+    /// start waits until the one before has let go of its sockets.
+    fn start(
+        &self,
+        source: Arc<dyn BlockSource>,
+        events: Arc<dyn NetworkEvents>,
+    ) -> BoxFuture<'static, Result<Arc<dyn PeerNetwork>, NetworkError>>;
+}
+
+/// Where a network reports to. Must not block.
+pub trait NetworkEvents: Send + Sync + 'static {
+    /// Something happened.
+    fn on_event(&self, event: NetworkEvent);
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The peer dialled us: its address is no address to dial.
+    Inbound,
+    /// We dialled it.
+    Outbound,
+}
+
+/// Why a peer is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// The peer or the link closed the connection.
+    Remote,
+    /// We closed it.
+    Local,
+}
+
+/// What a network reports.
+#[derive(Debug, Clone)]
+pub enum NetworkEvent {
+    /// We accept connections at this address (with our peer id as last part).
+    Listening {
+        /// The dialable address.
+        address: Multiaddr,
+    },
+    /// The first connection to a peer is up.
+    Connected {
+        /// Who.
+        peer: PeerId,
+        /// The address of its end.
+        address: Multiaddr,
+        /// Who dialled.
+        direction: Direction,
+    },
+    /// The last connection to a peer is gone.
+    Disconnected {
+        /// Who.
+        peer: PeerId,
+        /// By whom.
+        reason: DisconnectReason,
+    },
+    /// A dial ended without a connection.
+    DialFailed {
+        /// What was dialled.
+        address: Multiaddr,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The network ended by itself and must be started again.
+    Stopped {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Why the network did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Which one.
+        address: Multiaddr,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A transport could not be set up.
+    #[error("cannot set up the transport: {reason}")]
+    Transport {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The network before this one did not let go of its sockets in time.
+    #[error("the previous network did not end within {waited:?}")]
+    PreviousStillRunning {
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+/// Why a request, or the rest of its reply, failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// There is no connection to the peer.
+    #[error("not connected")]
+    NotConnected,
+    /// The peer does not speak the protocol.
+    #[error("the peer does not speak the protocol")]
+    Unsupported,
+    /// Our own limit of open streams on a connection is reached.
+    #[error("too many open streams")]
+    TooManyStreams,
+    /// The peer answered with an error.
+    #[error("refused by the peer: {code}{}", text_suffix(text))]
+    Refused {
+        /// What it said.
+        code: ResponseCode,
+        /// The text it added, at most 256 bytes, control characters removed.
+        text: String,
+    },
+    /// The peer's bytes break the framing.
+    #[error("broken framing")]
+    Framing(#[source] ChunkError),
+    /// The connection or stream ended in the middle, or nothing came for too long.
+    #[error("the stream was cut")]
+    Cut,
+    /// No first block, or no next one, within the deadline.
+    #[error("nothing arrived for {waited:?}")]
+    TimedOut {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The network is being restarted.
+    #[error("the network is restarting")]
+    Restarting,
+}
+
+fn text_suffix(text: &str) -> impl fmt::Display + '_ {
+    struct Suffix<'a>(&'a str);
+    impl fmt::Display for Suffix<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
+        }
+    }
+    Suffix(text)
+}
