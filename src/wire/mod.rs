@@ -8,6 +8,7 @@
 //! typed error; every length is checked before anything is allocated for it.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+pub mod block;
 pub mod msgpack;
 #[cfg(test)]
 pub(crate) mod vectors;
