@@ -1,12 +1,13 @@
 //! The set of authorities that may sign blocks, in the order of the chain specification.
 
 use super::{bls::PublicKey, majority::SignerSet};
+use crate::wire::block::APPROVAL_BITS_MAX;
 
-/// The most authorities that a set can have.
+/// The most authorities that a set can have: one for each approval bit.
 ///
-/// Source: the network's approval bit list is bounded by 15. Lower: chains of the network are
-/// refused. Higher: authorities without a bit could never sign.
-pub const AUTHORITIES_MAX: usize = 15;
+/// Source: the bound of the bit list in the network's block format, 15. Lower: chains of the
+/// network are refused. Higher: authorities without a bit could never sign.
+pub const AUTHORITIES_MAX: usize = APPROVAL_BITS_MAX;
 
 /// Why keys are no authority set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

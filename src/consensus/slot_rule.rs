@@ -9,8 +9,8 @@ use crate::types::Slot;
 /// The slot duration that the network began with. Unit: milliseconds.
 ///
 /// Source: the network's rule, which since its change from 3000 to 5000 ms accepts a slot that is
-/// in time by either duration. Lower: blocks of the early chain that are valid are refused.
-/// Higher: so are more of them, as a slot number counted in longer slots is smaller.
+/// in time by either duration. Lower: slots are accepted that the network refuses. Higher: valid
+/// blocks from the time of short slots are refused.
 pub const LEGACY_SLOT_MS: u64 = 3000;
 
 /// Milliseconds in a second, for timestamps.
