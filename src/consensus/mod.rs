@@ -7,18 +7,22 @@
 //!
 //! Failure: every refusal is a typed value; [`BlockFault::is_provable_lie`] says whether it
 //! convicts the sender. Nothing here reads a clock, draws entropy, does I/O or panics on what a
-//! peer sent.
+//! peer sent. [`generate`] makes chains for tests, demos and benchmarks.
 
 mod authorities;
 pub mod bls;
 mod by_height;
 mod chain_spec;
+pub mod generate;
 mod genesis;
 mod link;
 mod majority;
 mod payload_hash;
 mod slot_rule;
 mod verify;
+
+#[cfg(test)]
+mod tests;
 
 pub use authorities::{AUTHORITIES_MAX, AuthoritySet, AuthoritySetError};
 pub use by_height::{ByHeight, ByHeightError};
