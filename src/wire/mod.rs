@@ -11,5 +11,8 @@
 pub mod block;
 pub mod framing;
 pub mod msgpack;
+pub mod protocol;
+pub mod request;
+pub mod response;
 #[cfg(test)]
 pub(crate) mod vectors;
