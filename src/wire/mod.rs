@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod block;
+pub mod chain_file;
 pub mod framing;
 pub mod msgpack;
 pub mod protocol;
