@@ -1,0 +1,1 @@
+//! Glue between the ports and the outside world. No rule of sync is here.
