@@ -27,6 +27,9 @@ const OTHER_CHAIN_ATTEMPTS: u32 = 3;
 /// Rounds in which nobody has block 1 before a node at genesis is called synced: an empty reply
 /// proves nothing, and at genesis there is no block of ours a peer could prove itself with.
 const GENESIS_ROUNDS: u32 = 3;
+/// Intervals without a usable peer after which an active sync is discovering again. Too low: a
+/// restart of the network shows. Too high: a node that is alone still shows a speed.
+const ALONE_INTERVALS: u32 = 5;
 /// Longest pause of a failed sync, as a multiple of the first.
 const RETRY_GROWTH_MAX: u32 = 16;
 
@@ -78,6 +81,10 @@ pub(super) struct Core {
     next_search: Duration,
     next_attempt: Duration,
     search_from: usize,
+    /// The head at the last round of searches.
+    searched_at: Option<Height>,
+    /// Since when there is no usable peer.
+    alone_since: Option<Duration>,
     failures: u32,
     last_answer: Option<Duration>,
     window: Option<Height>,
@@ -99,6 +106,8 @@ impl Core {
             next_search: Duration::ZERO,
             next_attempt: Duration::ZERO,
             search_from: 0,
+            searched_at: None,
+            alone_since: None,
             failures: 0,
             last_answer: None,
             window: None,
@@ -177,6 +186,7 @@ impl Core {
             Event::Peers { view } => {
                 self.searches.retain(|peer, _| view.usable.contains(peer));
                 self.peers = view;
+                self.peers_changed(now);
             }
             Event::Probed { peer, height, answer } => {
                 effects.extend(self.probed(now, peer, height, answer));
@@ -189,16 +199,38 @@ impl Core {
         effects
     }
 
+    fn peers_changed(&mut self, now: Duration) {
+        let usable = &self.peers.usable;
+        if usable.is_empty() {
+            self.alone_since.get_or_insert(now);
+            return;
+        }
+        self.alone_since = None;
+        if let Phase::Failed { reason, .. } = &self.phase {
+            let helps = match reason {
+                FailureReason::NoUsablePeer { .. } | FailureReason::OtherChain { .. } => true,
+                FailureReason::Diverged { .. } => {
+                    usable.iter().any(|peer| !self.refused.1.contains(peer))
+                }
+            };
+            if helps {
+                self.discover(now);
+            }
+        }
+    }
+
     fn discover(&mut self, now: Duration) {
         self.phase = Phase::Discovering { attempts: 0 };
         self.next_attempt = now + self.settings.interval;
         self.next_search = now;
+        self.searched_at = None;
         self.searches.clear();
         self.refused.1.clear();
         self.confirmed_by.1 = 0;
     }
 
     fn tick(&mut self, now: Duration) {
+        let alone = self.is_alone(now);
         match &mut self.phase {
             Phase::Failed { retry_at, .. } if now >= *retry_at => self.discover(now),
             Phase::Discovering { attempts } if now >= self.next_attempt => {
@@ -206,6 +238,11 @@ impl Core {
                 let attempts = *attempts;
                 self.next_attempt = now + self.settings.interval;
                 self.give_up(now, attempts);
+            }
+            Phase::DownloadingBlocks { .. } | Phase::CatchingUp { .. } | Phase::Synced { .. }
+                if alone =>
+            {
+                self.discover(now);
             }
             Phase::Failed { .. }
             | Phase::Discovering { .. }
@@ -215,6 +252,12 @@ impl Core {
             | Phase::Synced { .. }
             | Phase::Paused => {}
         }
+    }
+
+    fn is_alone(&self, now: Duration) -> bool {
+        let long = self.settings.interval * ALONE_INTERVALS;
+        self.given != Some(self.head.height)
+            && self.alone_since.is_some_and(|since| now.saturating_sub(since) >= long)
     }
 
     fn give_up(&mut self, now: Duration, attempts: u32) {
@@ -321,7 +364,8 @@ impl Core {
         let target = self.target();
         let ready = target > self.head.height || self.confirmed();
         let discovering = matches!(self.phase, Phase::Discovering { .. });
-        if ready && (!discovering || !self.peers.usable.is_empty()) {
+        let done = self.given.is_some_and(|given| given <= self.head.height);
+        if ready && (done || !discovering || !self.peers.usable.is_empty()) {
             self.phase = Phase::between(self.head.height, target, self.confirmed());
             self.failures = 0;
         }
@@ -337,9 +381,15 @@ impl Core {
     }
 
     fn search(&mut self, now: Duration) -> Vec<Effect> {
-        if self.given.is_some() || now < self.next_search || self.peers.usable.is_empty() {
+        // At the target nothing is in the way of a look above it.
+        let arrived = self.target() == self.head.height
+            && self.searched_at != Some(self.head.height)
+            && self.searches.is_empty();
+        let due = arrived || now >= self.next_search;
+        if self.given.is_some() || !due || self.peers.usable.is_empty() {
             return Vec::new();
         }
+        self.searched_at = Some(self.head.height);
         let far = matches!(self.phase, Phase::DownloadingBlocks { .. });
         let intervals = if far { FAR_SEARCH_INTERVALS } else { 1 };
         self.next_search = now + self.settings.interval * intervals;

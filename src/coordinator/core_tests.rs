@@ -1,1 +1,268 @@
+use std::collections::VecDeque;
 
+use super::*;
+use crate::{
+    resilience::ProvenBlock,
+    types::{BlockRoot, PeerId},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const OURS: BlockRoot = BlockRoot::new([1; 32]);
+
+fn h(number: u64) -> Height {
+    Height::new(number)
+}
+
+fn block(height: u64) -> BlockRef {
+    BlockRef { height: h(height), root: BlockRoot::new([7; 32]) }
+}
+
+/// A coordinator whose peers hold chains of given heights and answer probes at once.
+struct World {
+    core: Core,
+    now: Duration,
+    heads: BTreeMap<PeerId, u64>,
+    window: Option<(Height, Height)>,
+}
+
+impl World {
+    fn new(heads: &[u64]) -> Self {
+        let settings = DiscoverySettings::default();
+        let heads: BTreeMap<_, _> = heads.iter().map(|head| (PeerId::random(), *head)).collect();
+        let mut world =
+            Self { core: Core::new(settings, OURS, block(0)), now: SECOND, heads, window: None };
+        world.peers();
+        world
+    }
+
+    fn peers(&mut self) {
+        let usable = self.heads.keys().copied().collect();
+        self.event(Event::Peers { view: PeerView { usable, ..PeerView::default() } });
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Refused> {
+        let effects = self.core.command(self.now, command)?;
+        self.perform(effects);
+        Ok(())
+    }
+
+    fn start(&mut self, target: Option<u64>) {
+        self.command(Command::Start { target: target.map(h) }).unwrap();
+    }
+
+    fn event(&mut self, event: Event) {
+        let effects = self.core.apply(self.now, event);
+        self.perform(effects);
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        let mut effects: VecDeque<_> = effects.into();
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::SetWindow { next, last } => self.window = Some((next, last)),
+                Effect::CloseWindow => self.window = None,
+                Effect::Probe { peer, height } => {
+                    let answer = match self.heads.get(&peer) {
+                        Some(head) if height.get() <= *head => ProbeAnswer::Block(ProvenBlock {
+                            height,
+                            root: BlockRoot::ZERO,
+                            parent: BlockRoot::ZERO,
+                        }),
+                        _ => ProbeAnswer::Nothing,
+                    };
+                    let probed = Event::Probed { peer, height, answer };
+                    effects.extend(self.core.apply(self.now, probed));
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds * 10 {
+            self.now += SECOND / 10;
+            self.event(Event::Tick);
+        }
+    }
+
+    fn import(&mut self, height: u64) {
+        self.event(Event::Imported { head: block(height) });
+    }
+
+    fn phase(&self) -> &'static str {
+        self.core.phase().name()
+    }
+}
+
+#[test]
+fn finds_the_height_of_the_network_downloads_to_it_and_is_synced_when_nobody_has_more() {
+    let mut world = World::new(&[5_000, 4_000]);
+    world.start(None);
+    assert_eq!(world.window, Some((h(1), h(5_000))));
+    assert_eq!(world.phase(), "downloading_blocks");
+    world.import(4_990);
+    assert_eq!(world.phase(), "catching_up");
+    world.import(5_000);
+    assert_eq!(world.phase(), "synced");
+}
+
+#[test]
+fn empty_replies_alone_never_mean_synced() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    world.import(100);
+    world.heads.insert(PeerId::random(), 0);
+    world.peers();
+    world.pass(20);
+    assert_ne!(world.phase(), "synced", "a peer without our head proved nothing");
+}
+
+#[test]
+fn new_node_among_new_nodes_is_synced_at_genesis_after_some_rounds() {
+    let mut world = World::new(&[0, 0]);
+    world.start(None);
+    assert_eq!(world.phase(), "discovering");
+    world.pass(5);
+    assert_eq!(world.phase(), "synced");
+}
+
+#[test]
+fn network_that_grew_is_followed_without_a_command() {
+    let mut world = World::new(&[10]);
+    world.start(None);
+    world.import(10);
+    assert_eq!(world.phase(), "synced");
+    world.heads.values_mut().for_each(|head| *head = 500);
+    world.pass(2);
+    assert_eq!(world.phase(), "downloading_blocks");
+    assert_eq!(world.window, Some((h(11), h(500))));
+}
+
+#[test]
+fn given_target_is_neither_searched_beyond_nor_missed() {
+    let mut world = World::new(&[5_000]);
+    world.start(Some(300));
+    assert_eq!(world.window, Some((h(1), h(300))));
+    world.import(300);
+    assert_eq!(world.phase(), "synced");
+    world.pass(10);
+    assert_eq!(world.core.target(), h(300));
+}
+
+#[test]
+fn fails_without_peers_and_goes_on_as_soon_as_there_is_one() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    world.pass(29);
+    assert_eq!(world.phase(), "discovering");
+    world.pass(2);
+    assert!(matches!(
+        world.core.phase(),
+        Phase::Failed { reason: FailureReason::NoUsablePeer { attempts: 30 }, .. }
+    ));
+    world.heads.insert(PeerId::random(), 50);
+    world.peers();
+    assert_eq!(world.phase(), "downloading_blocks");
+}
+
+#[test]
+fn failed_sync_tries_again_and_waits_longer_each_time() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    world.pass(31);
+    assert_eq!(world.phase(), "failed");
+    world.pass(61);
+    assert_eq!(world.phase(), "discovering");
+    world.pass(31);
+    assert_eq!(world.phase(), "failed");
+    world.pass(100);
+    assert_eq!(world.phase(), "failed");
+    world.pass(25);
+    assert_eq!(world.phase(), "discovering");
+}
+
+#[test]
+fn only_strangers_found_is_told_soon_with_both_roots() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    let theirs = BlockRoot::new([9; 32]);
+    let other_chain = Some((PeerId::random(), theirs));
+    world.event(Event::Peers { view: PeerView { other_chain, ..PeerView::default() } });
+    world.pass(4);
+    let Phase::Failed { reason, .. } = world.core.phase() else { panic!("{}", world.phase()) };
+    let text = reason.to_string();
+    assert!(text.contains(&theirs.to_string()) && text.contains(&OURS.to_string()), "{text}");
+}
+
+#[test]
+fn alone_for_long_is_discovering_again() {
+    let mut world = World::new(&[100]);
+    world.start(None);
+    world.heads.clear();
+    world.peers();
+    world.pass(4);
+    assert_eq!(world.phase(), "downloading_blocks");
+    world.pass(2);
+    assert_eq!(world.phase(), "discovering");
+}
+
+#[test]
+fn block_that_no_peer_can_link_fails_the_sync_and_a_new_peer_revives_it() {
+    let mut world = World::new(&[100, 100]);
+    world.start(None);
+    let peers: Vec<_> = world.heads.keys().copied().collect();
+    world.event(Event::ImportRefused { at: h(1), peer: peers[0] });
+    assert_eq!(world.phase(), "downloading_blocks");
+    world.event(Event::ImportRefused { at: h(1), peer: peers[1] });
+    assert!(matches!(
+        world.core.phase(),
+        Phase::Failed { reason: FailureReason::Diverged { .. }, .. }
+    ));
+    assert_eq!(world.window, None);
+    world.heads.insert(PeerId::random(), 100);
+    world.peers();
+    assert_eq!(world.phase(), "downloading_blocks");
+}
+
+#[test]
+fn paused_sync_asks_for_nothing_and_resumes() {
+    let mut world = World::new(&[100]);
+    world.start(None);
+    world.command(Command::Pause).unwrap();
+    assert_eq!((world.phase(), world.window), ("paused", None));
+    world.pass(5);
+    assert_eq!(world.window, None);
+    world.command(Command::Resume).unwrap();
+    assert_eq!(world.window, Some((h(1), h(100))));
+}
+
+#[test]
+fn scheduler_that_restarted_gets_its_window_again() {
+    let mut world = World::new(&[100]);
+    world.start(None);
+    world.import(40);
+    world.window = None;
+    world.event(Event::SchedulerStarted);
+    assert_eq!(world.window, Some((h(41), h(100))));
+}
+
+#[test]
+fn command_that_makes_no_sense_changes_nothing_and_says_what_would() {
+    let mut world = World::new(&[100]);
+    for command in [Command::Pause, Command::Resume, Command::Stop] {
+        let refused = world.command(command).unwrap_err();
+        assert_eq!(refused.phase, "idle");
+        assert_eq!(world.phase(), "idle");
+    }
+    world.start(None);
+    let before = world.phase();
+    for command in [Command::Start { target: None }, Command::Resume] {
+        assert!(world.command(command).is_err());
+        assert_eq!(world.phase(), before);
+    }
+    world.command(Command::Pause).unwrap();
+    for command in [Command::Start { target: None }, Command::Pause] {
+        assert!(world.command(command).is_err());
+    }
+    world.command(Command::Stop).unwrap();
+    assert_eq!(world.phase(), "idle");
+}

@@ -88,7 +88,7 @@ impl Actor for BlockImporter {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ImporterMsg::Import { segment } => state.queue.push_back(segment),
-            ImporterMsg::Committed { batch, result } => committed(state, batch, result)?,
+            ImporterMsg::Committed { batch, result } => committed(state, *batch, result)?,
             ImporterMsg::SchedulerStarted => {
                 state.queue.clear();
                 announce(state);
@@ -143,7 +143,7 @@ fn commit(myself: &ActorRef<ImporterMsg>, state: &mut State) {
 
 fn committed(
     state: &mut State,
-    batch: Box<CommittedBatch>,
+    batch: CommittedBatch,
     result: Result<BlockRef, ChainError>,
 ) -> Result<(), StoreFailure> {
     state.committing = false;
