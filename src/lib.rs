@@ -5,5 +5,6 @@
 //! blocks to others and says when the node may produce.
 
 pub mod consensus;
+pub mod ports;
 pub mod types;
 pub mod wire;

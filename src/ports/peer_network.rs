@@ -8,11 +8,11 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use super::BlockSource;
 use crate::{
     types::{HeightRange, Multiaddr, PeerId},
-    wire::{ChunkError, ResponseCode},
+    wire::response::{ChunkError, ResponseCode},
 };
 
 /// The blocks of one reply in the order the peer sent them, undecoded. The end of the stream is
-/// the peer's clean close and says nothing about the height of its head. Dropping it resets the
+/// the peer's clean close and says nothing about the height of its head. Dropping it abandons the
 /// request.
 pub type RangeStream = BoxStream<'static, Result<Bytes, RequestError>>;
 
@@ -144,7 +144,7 @@ pub enum RequestError {
     #[error("too many open streams")]
     TooManyStreams,
     /// The peer answered with an error.
-    #[error("refused by the peer: {code}{}", text_suffix(text))]
+    #[error("refused by the peer: {code:?}{}", text_suffix(text))]
     Refused {
         /// What it said.
         code: ResponseCode,
@@ -154,6 +154,12 @@ pub enum RequestError {
     /// The peer's bytes break the framing.
     #[error("broken framing")]
     Framing(#[source] ChunkError),
+    /// The peer sent more blocks than were asked for. Those asked for were delivered before.
+    #[error("more than the {asked} blocks asked for")]
+    TooManyBlocks {
+        /// How many were asked for.
+        asked: u64,
+    },
     /// The connection or stream ended in the middle, or nothing came for too long.
     #[error("the stream was cut")]
     Cut,
