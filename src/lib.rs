@@ -5,3 +5,4 @@
 //! blocks to others and says when the node may produce.
 
 pub mod types;
+pub mod wire;
