@@ -4,5 +4,6 @@
 //! The crate takes a node from any height to the head of the network, keeps it there, serves
 //! blocks to others and says when the node may produce.
 
+pub mod consensus;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,80 @@
+//! The link rule: which block may follow which. Looks at two blocks and nothing else.
+//!
+//! Failure: a [`LinkFault`] never convicts anybody. Both blocks carry what they carry by a majority
+//! of the authorities; that they do not fit together means a fork or a stale server.
+
+use crate::types::{BlockRef, BlockRoot, ExecutionHash, Height};
+
+use super::verify::VerifiedBlock;
+
+/// What the next block must refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkPoint {
+    /// The height of the block.
+    pub height: Height,
+    /// The root of the block.
+    pub root: BlockRoot,
+    /// The hash of the execution block in it.
+    pub execution_hash: ExecutionHash,
+}
+
+impl LinkPoint {
+    /// The block as height and root.
+    pub const fn block_ref(&self) -> BlockRef {
+        BlockRef { height: self.height, root: self.root }
+    }
+}
+
+/// Why a block does not follow another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkFault {
+    /// It names another parent.
+    #[error("block {child} names parent {named}, not {parent}")]
+    Parent {
+        /// The block that does not fit.
+        child: BlockRef,
+        /// The parent that it names.
+        named: BlockRoot,
+        /// The block that it was to follow.
+        parent: BlockRef,
+    },
+    /// It names the parent, but does not have the next height.
+    #[error("block {child} names block {parent} as parent, which is not one below")]
+    Height {
+        /// The block that does not fit.
+        child: BlockRef,
+        /// The block that it was to follow.
+        parent: BlockRef,
+    },
+    /// Its execution block does not follow the parent's execution block.
+    #[error("block {child} names execution parent {named}, its parent holds {parent}")]
+    ExecutionParent {
+        /// The block that does not fit.
+        child: BlockRef,
+        /// The execution parent that it names.
+        named: ExecutionHash,
+        /// The execution block that the parent holds.
+        parent: ExecutionHash,
+    },
+}
+
+/// Whether `child` follows the block at `parent`: it names its root, has the next height, and its
+/// execution block names the parent's.
+///
+/// # Errors
+/// [`LinkFault`], for the first of the three that does not hold.
+pub fn links(parent: &LinkPoint, child: &VerifiedBlock) -> Result<(), LinkFault> {
+    let at = child.block_ref();
+    if child.parent() != parent.root {
+        let (named, parent) = (child.parent(), parent.block_ref());
+        return Err(LinkFault::Parent { child: at, named, parent });
+    }
+    if parent.height.next() != Some(child.height()) {
+        return Err(LinkFault::Height { child: at, parent: parent.block_ref() });
+    }
+    if child.execution_parent() != parent.execution_hash {
+        let (named, parent) = (child.execution_parent(), parent.execution_hash);
+        return Err(LinkFault::ExecutionParent { child: at, named, parent });
+    }
+    Ok(())
+}
