@@ -9,6 +9,11 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod block;
+pub mod chain_file;
+pub mod framing;
 pub mod msgpack;
+pub mod protocol;
+pub mod request;
+pub mod response;
 #[cfg(test)]
 pub(crate) mod vectors;

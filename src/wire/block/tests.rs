@@ -7,13 +7,15 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    APPROVAL_BITS_MAX, AggregateSignature, ApprovalBits, BLOCK_BYTES_MAX, BlockError, ByteLists,
-    EncodedBlock, SignedBlock, arbitrary, signing_root,
+    APPROVAL_BITS_MAX, Address, AggregateSignature, ApprovalBits, AuxPowHeader, BLOCK_BYTES_MAX,
+    BlockError, ByteLists, EncodedBlock, ExecutionPayload, SignedBlock, arbitrary,
+    bitcoin::{Header, Transaction},
+    signing_root,
 };
 use crate::{
     types::{BlockRoot, Height},
     wire::{
-        msgpack::{DecodeError, Fault},
+        msgpack::{DecodeError, Fault, Reader, Writer},
         vectors::{self, BlockRow, Hex},
     },
 };
@@ -227,6 +229,48 @@ fn scalar_blocks_have_their_roots() {
     assert_eq!(decoded.root().as_bytes().as_slice(), vectors::scalar("block_b_root"));
     assert_eq!(decoded.block().approval.bits, ApprovalBits::NONE);
     assert!(decoded.block().approval.signature.is_none());
+}
+
+/// Reads a structure of `scalars.txt` and checks that it is written back to the same bytes.
+fn structure<T>(
+    key: &str,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+    write: impl FnOnce(&T, &mut Writer),
+) -> T {
+    let bytes = vectors::scalar(key);
+    let mut reader = Reader::new(&bytes);
+    let value = read(&mut reader).unwrap();
+    reader.end("structure").unwrap();
+    let mut writer = Writer::default();
+    write(&value, &mut writer);
+    assert_eq!(writer.into_bytes(), bytes, "{key}");
+    value
+}
+
+#[test]
+fn bitcoin_structures_have_their_golden_form() {
+    let header = |key| structure(key, Header::read, Header::write);
+    assert_eq!(header("bitcoin Header").version, 0x2000_0000);
+    assert_eq!(header("header_version_negative").version, -0x2000_0000);
+    assert_eq!(header("header_version_65536").version, 65_536);
+    let transaction = structure("Transaction", Transaction::read, Transaction::write);
+    let witness = &transaction.input[0].witness;
+    assert_eq!(witness.iter().collect::<Vec<_>>(), [&[0xaa, 0xbb][..], &[]]);
+    assert_eq!(transaction.output[0].value, 1_000_000);
+    let negative = structure("tx version -1 head", Transaction::read, Transaction::write);
+    assert_eq!(negative, Transaction { version: -1, ..transaction });
+}
+
+#[test]
+fn proofs_of_work_and_payloads_have_their_golden_form() {
+    let auxpow = |key| structure(key, AuxPowHeader::read, AuxPowHeader::write).auxpow;
+    assert_eq!(auxpow("AuxPowHeader none"), None);
+    assert!(auxpow("AuxPowHeader full").is_some());
+    let payload = ExecutionPayload::read;
+    let payload = structure("ExecutionPayloadCapella", payload, ExecutionPayload::write);
+    assert_eq!(payload.block_number, Height::new(1));
+    let [withdrawal] = payload.withdrawals.as_slice() else { panic!("{payload:?}") };
+    assert_eq!((withdrawal.address, withdrawal.amount), (Address([0x77; 20]), 12_345));
 }
 
 #[test]
