@@ -4,6 +4,8 @@
 //! The crate takes a node from any height to the head of the network, keeps it there, serves
 //! blocks to others and says when the node may produce.
 
+pub mod adapters;
 pub mod consensus;
+pub mod ports;
 pub mod types;
 pub mod wire;

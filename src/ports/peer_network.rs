@@ -8,7 +8,7 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use super::BlockSource;
 use crate::{
     types::{HeightRange, Multiaddr, PeerId},
-    wire::{ChunkError, ResponseCode},
+    wire::response::{ChunkError, ResponseCode},
 };
 
 /// The blocks of one reply in the order the peer sent them, undecoded. The end of the stream is
@@ -144,7 +144,7 @@ pub enum RequestError {
     #[error("too many open streams")]
     TooManyStreams,
     /// The peer answered with an error.
-    #[error("refused by the peer: {code}{}", text_suffix(text))]
+    #[error("refused by the peer: {code:?}{}", text_suffix(text))]
     Refused {
         /// What it said.
         code: ResponseCode,

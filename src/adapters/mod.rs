@@ -1,0 +1,5 @@
+//! The outside world behind the ports: disk and network. Glue, no rules of sync.
+
+#[cfg(test)]
+mod conformance;
+pub mod memory;
