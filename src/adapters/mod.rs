@@ -3,3 +3,4 @@
 #[cfg(test)]
 mod conformance;
 pub mod memory;
+pub mod sled;

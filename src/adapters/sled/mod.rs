@@ -1,0 +1,5 @@
+//! The chain store on disk: block bodies in segment files.
+
+mod segments;
+
+pub use segments::SegmentError;
