@@ -32,8 +32,8 @@ const CACHE_BYTES: u64 = 64 << 20;
 const TIDY_EVERY_MS: u64 = 500;
 
 /// How long an earlier use of the database may take to end. Source: its background threads hold the
-/// file some milliseconds after the last handle is dropped. Too low: a store that is opened again at
-/// once is refused. Too high: a program that takes the file past our own lock is reported late.
+/// file some milliseconds after the last handle is dropped. Too low: a store that is opened again
+/// at once is refused. Too high: a program that takes the file past our own lock is reported late.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
 
 /// How often that is looked at. Too low: processor time. Too high: opening again takes longer.

@@ -1,8 +1,8 @@
 //! Opening a data directory: whose it is, whether its head is whole, and what a crash left to cut.
 //!
-//! Takes the same time for every length of chain: only what lies behind the head is looked at, which
-//! is nothing unless the process died in the middle of an append, or the index was lost. Nothing
-//! that was committed is removed, whatever is found.
+//! Takes the same time for every length of chain: only what lies behind the head is looked at,
+//! which is nothing unless the process died in the middle of an append, or the index was lost.
+//! Nothing that was committed is removed, whatever is found.
 
 use std::{
     path::{Path, PathBuf},

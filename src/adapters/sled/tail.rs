@@ -1,9 +1,9 @@
 //! What lies behind the indexed head when a store is opened.
 //!
 //! An append writes bodies before it indexes them, and the database, when its own file is damaged,
-//! goes back to an earlier state without a word. Both leave bodies that no entry leads to. They were
-//! verified before they were written, so those that are whole and continue the chain are taken in;
-//! the first that is not ends it, and the rest is cut by the writer.
+//! goes back to an earlier state without a word. Both leave bodies that no entry leads to. They
+//! were verified before they were written, so those that are whole and continue the chain are taken
+//! in; the first that is not ends it, and the rest is cut by the writer.
 
 use bytes::Bytes;
 
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{consensus::LinkPoint, types::Height, wire::block::EncodedBlock};
 
-/// Blocks taken in at once. Too low: a flush for each few when a whole index is made anew. Too high:
-/// memory for entries that are not indexed yet.
+/// Blocks taken in at once. Too low: a flush for each few when a whole index is made anew. Too
+/// high: memory for entries that are not indexed yet.
 const BATCH_BLOCKS: usize = 4096;
 
 /// The last block that counts.
