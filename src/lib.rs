@@ -3,9 +3,23 @@
 //!
 //! The crate takes a node from any height to the head of the network, keeps it there, serves
 //! blocks to others and says when the node may produce.
+//!
+//! Start with [`node::Node`]; `ARCHITECTURE.md` has the map.
 
 pub mod adapters;
+pub mod checkpoint;
+pub mod config;
 pub mod consensus;
+pub mod coordinator;
+pub mod flow;
+pub mod importer;
+pub mod network;
+pub mod node;
 pub mod ports;
+pub mod reputation;
+pub mod resilience;
+pub mod scheduler;
+pub mod tree;
 pub mod types;
+pub mod validation;
 pub mod wire;

@@ -6,11 +6,13 @@
 mod chain;
 mod clock;
 mod compute;
+mod journal;
 mod peer_network;
 
 pub use chain::{BlockSource, Chain, ChainError};
 pub use clock::{Clock, SystemClock};
 pub use compute::{Compute, InlineCompute, RayonCompute};
+pub use journal::Journal;
 pub use peer_network::{
     Direction, DisconnectReason, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,
     PeerNetwork, RangeStream, RequestError,

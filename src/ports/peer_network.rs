@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The blocks of one reply in the order the peer sent them, undecoded. The end of the stream is
-/// the peer's clean close and says nothing about the height of its head. Dropping it resets the
+/// the peer's clean close and says nothing about the height of its head. Dropping it abandons the
 /// request.
 pub type RangeStream = BoxStream<'static, Result<Bytes, RequestError>>;
 
@@ -154,6 +154,12 @@ pub enum RequestError {
     /// The peer's bytes break the framing.
     #[error("broken framing")]
     Framing(#[source] ChunkError),
+    /// The peer sent more blocks than were asked for. Those asked for were delivered before.
+    #[error("more than the {asked} blocks asked for")]
+    TooManyBlocks {
+        /// How many were asked for.
+        asked: u64,
+    },
     /// The connection or stream ended in the middle, or nothing came for too long.
     #[error("the stream was cut")]
     Cut,

@@ -1,0 +1,176 @@
+//! The actor: one piece of disk work at a time, on a blocking thread.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::task::spawn_blocking;
+
+use super::{
+    Checkpoint, CheckpointKind, CheckpointMsg, RunState,
+    record::{due, surplus},
+};
+use crate::{
+    config::CheckpointSettings,
+    coordinator::CoordinatorHandle,
+    ports::{Chain, ChainError, Clock, Journal},
+    types::{BlockRef, Height},
+};
+
+/// What the checkpoint store needs.
+#[derive(Clone)]
+pub struct CheckpointArgs {
+    /// The operator's choices.
+    pub settings: CheckpointSettings,
+    /// Where records go.
+    pub journal: Arc<dyn Journal>,
+    /// Where roots come from.
+    pub chain: Arc<dyn Chain>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told of new checkpoints.
+    pub coordinator: CoordinatorHandle,
+}
+
+/// The journal failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal of checkpoints failed")]
+pub struct JournalFailure(#[source] pub ChainError);
+
+/// The actor.
+pub struct CheckpointStore;
+
+/// The checkpoint store at work.
+pub struct State {
+    args: CheckpointArgs,
+    newest: Height,
+    work: VecDeque<Work>,
+    working: bool,
+}
+
+enum Work {
+    Periodic(Height),
+    Remember(RunState),
+    ReadRunState(RpcReplyPort<Result<Option<RunState>, ChainError>>),
+    Create(RpcReplyPort<Result<Checkpoint, ChainError>>),
+    List(RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>),
+}
+
+impl Actor for CheckpointStore {
+    type Msg = CheckpointMsg;
+    type State = State;
+    type Arguments = CheckpointArgs;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<CheckpointMsg>,
+        args: CheckpointArgs,
+    ) -> Result<State, ActorProcessingErr> {
+        let journal = Arc::clone(&args.journal);
+        let (checkpoints, damaged) = spawn_blocking(move || journal.checkpoints())
+            .await
+            .unwrap_or(Err(ChainError::Poisoned))
+            .map_err(JournalFailure)?;
+        for error in damaged {
+            tracing::warn!(%error, "a checkpoint fails its checks and is not used");
+        }
+        let newest = checkpoints.last().map_or(Height::GENESIS, |newest| newest.height);
+        Ok(State { args, newest, work: VecDeque::new(), working: false })
+    }
+
+    async fn post_start(
+        &self,
+        _: ActorRef<CheckpointMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        tell(state);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<CheckpointMsg>,
+        message: CheckpointMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            CheckpointMsg::HeadMoved { head } => {
+                if let Some(height) = due(state.newest, head, state.args.settings.interval_blocks) {
+                    state.newest = height;
+                    state.work.push_back(Work::Periodic(height));
+                }
+            }
+            CheckpointMsg::Remember { run } => state.work.push_back(Work::Remember(run)),
+            CheckpointMsg::ReadRunState { reply } => {
+                state.work.push_back(Work::ReadRunState(reply));
+            }
+            CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
+            CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
+            CheckpointMsg::Done { made } => {
+                state.working = false;
+                if made.map_err(JournalFailure)?.is_some() {
+                    tell(state);
+                }
+            }
+        }
+        if !state.working
+            && let Some(work) = state.work.pop_front()
+        {
+            state.working = true;
+            let args = state.args.clone();
+            spawn_blocking(move || {
+                let made = perform(&args, work);
+                // A checkpoint store that is gone left nothing half done: records are whole.
+                let _ = myself.cast(CheckpointMsg::Done { made });
+            });
+        }
+        Ok(())
+    }
+}
+
+fn tell(state: &State) {
+    if state.newest > Height::GENESIS {
+        // A coordinator that is down shows the next one.
+        let _ = state.args.coordinator.checkpoint_made(state.newest);
+    }
+}
+
+/// Does one piece of work. A reply goes to who asked; `Err` is what the store cannot go on with.
+fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
+    match work {
+        Work::Periodic(height) => {
+            let root = args.chain.link_point(height)?.root;
+            let checkpoint = make(args, BlockRef { height, root }, CheckpointKind::Periodic)?;
+            let (kept, _) = args.journal.checkpoints()?;
+            for height in surplus(&kept, args.settings.kept_max) {
+                args.journal.remove_checkpoint(height)?;
+            }
+            Ok(Some(checkpoint))
+        }
+        Work::Remember(run) => args.journal.put_run_state(&run).map(|()| None),
+        // Who no longer waits for an answer needs none.
+        Work::ReadRunState(reply) => {
+            let _ = reply.send(args.journal.run_state());
+            Ok(None)
+        }
+        Work::Create(reply) => {
+            let made = make(args, args.chain.head(), CheckpointKind::Manual);
+            let _ = reply.send(made);
+            Ok(None)
+        }
+        Work::List(reply) => {
+            let _ = reply.send(args.journal.checkpoints().map(|(kept, _)| kept));
+            Ok(None)
+        }
+    }
+}
+
+fn make(
+    args: &CheckpointArgs,
+    block: BlockRef,
+    kind: CheckpointKind,
+) -> Result<Checkpoint, ChainError> {
+    let made_unix_seconds = args.clock.unix().as_secs();
+    let checkpoint = Checkpoint { height: block.height, root: block.root, kind, made_unix_seconds };
+    args.journal.put_checkpoint(&checkpoint)?;
+    Ok(checkpoint)
+}

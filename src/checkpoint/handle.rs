@@ -1,0 +1,93 @@
+//! The stable address of the checkpoint store.
+
+use std::time::Duration;
+
+use supervisors::{CallError, ChildHandle, SendError};
+
+use super::{Checkpoint, CheckpointMsg, RunState};
+use crate::{ports::ChainError, types::Height};
+
+/// How long a question may take. Unit: time. Disk syncs take milliseconds, a second on a bad day.
+/// Too low: false alarms on a slow disk. Too high: a hung disk is noticed late.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a request for checkpoints failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The journal failed.
+    #[error("the journal failed")]
+    Journal(#[source] ChainError),
+    /// No answer came.
+    #[error("the checkpoint store did not answer")]
+    Unanswered(#[source] CallError),
+}
+
+/// Sends to the checkpoint store, whichever incarnation lives.
+#[derive(Clone)]
+pub struct CheckpointHandle {
+    child: ChildHandle<CheckpointMsg>,
+}
+
+impl CheckpointHandle {
+    /// The address behind `child`.
+    pub fn new(child: ChildHandle<CheckpointMsg>) -> Self {
+        Self { child }
+    }
+
+    /// See [`CheckpointMsg::HeadMoved`].
+    ///
+    /// # Errors
+    /// [`SendError`]; the next move of the head makes up for it.
+    pub fn head_moved(&self, head: Height) -> Result<(), SendError> {
+        self.child.cast(CheckpointMsg::HeadMoved { head })
+    }
+
+    /// See [`CheckpointMsg::Remember`].
+    ///
+    /// # Errors
+    /// [`SendError`]: the command is not remembered.
+    pub fn remember(&self, run: RunState) -> Result<(), SendError> {
+        self.child.cast(CheckpointMsg::Remember { run })
+    }
+
+    /// What was remembered; nothing where nothing is, or it cannot be read.
+    pub async fn run_state(&self) -> Option<RunState> {
+        let answer = self.ask(|reply| CheckpointMsg::ReadRunState { reply }).await;
+        answer
+            .inspect_err(|error| tracing::warn!(%error, "the last command cannot be read"))
+            .ok()
+            .flatten()
+    }
+
+    /// Makes a checkpoint of the head.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn create(&self) -> Result<Checkpoint, CheckpointError> {
+        self.ask(|reply| CheckpointMsg::Create { reply }).await
+    }
+
+    /// All checkpoints, in order of height.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn list(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
+        self.ask(|reply| CheckpointMsg::List { reply }).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(ractor::RpcReplyPort<Result<T, ChainError>>) -> CheckpointMsg,
+    ) -> Result<T, CheckpointError> {
+        // Siblings start after the checkpoint store, or are started again while it is: wait.
+        self.child
+            .running(ANSWER_DEADLINE)
+            .await
+            .map_err(|error| CheckpointError::Unanswered(error.into()))?;
+        self.child
+            .call(message, ANSWER_DEADLINE)
+            .await
+            .map_err(CheckpointError::Unanswered)?
+            .map_err(CheckpointError::Journal)
+    }
+}

@@ -1,0 +1,267 @@
+//! The actor: messages to events, effects to messages and probes. It decides nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{
+    CoordinatorMsg, SyncStatus,
+    core::{Core, Effect, Event},
+    gate::{Gate, GateKeeper, View},
+    message::Command,
+    phase::Phase,
+    progress::Progress,
+};
+use crate::{
+    checkpoint::{CheckpointHandle, RunMode, RunState},
+    config::DiscoverySettings,
+    consensus::ChainSpec,
+    ports::{Chain, Clock},
+    reputation::ReputationHandle,
+    resilience::Prober,
+    scheduler::SchedulerHandle,
+    types::{Height, PeerId},
+};
+
+/// How often time is looked at. Unit: time. Too low: idle work. Too high: figures shown to people
+/// are that old.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the coordinator needs.
+#[derive(Clone)]
+pub struct CoordinatorArgs {
+    /// How the height of the network is found.
+    pub settings: DiscoverySettings,
+    /// The rules, for slot durations.
+    pub spec: Arc<ChainSpec>,
+    /// The chain, for the head at start.
+    pub chain: Arc<dyn Chain>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// How peers are asked for their height.
+    pub prober: Prober,
+    /// Who downloads.
+    pub scheduler: SchedulerHandle,
+    /// Who knows the peers.
+    pub reputation: ReputationHandle,
+    /// Who remembers what was commanded.
+    pub checkpoints: CheckpointHandle,
+    /// Where the status is shown; outlives incarnations.
+    pub status: watch::Sender<SyncStatus>,
+    /// Marks what this run of the node remembers: an earlier run's commands are not obeyed.
+    pub session: u64,
+}
+
+/// The actor.
+pub struct SyncCoordinator;
+
+/// The coordinator at work. Dropping it aborts the probes.
+pub struct State {
+    args: CoordinatorArgs,
+    core: Core,
+    progress: Progress,
+    gate: GateKeeper,
+    production: Gate,
+    last_checkpoint: Option<Height>,
+    probes: JoinSet<()>,
+}
+
+impl Actor for SyncCoordinator {
+    type Msg = CoordinatorMsg;
+    type State = State;
+    type Arguments = CoordinatorArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CoordinatorMsg>,
+        args: CoordinatorArgs,
+    ) -> Result<State, ActorProcessingErr> {
+        let core = Core::new(args.settings.clone(), args.chain.genesis(), args.chain.head());
+        myself.send_interval(TICK, || CoordinatorMsg::Tick);
+        Ok(State {
+            core,
+            progress: Progress::default(),
+            gate: GateKeeper::default(),
+            production: Gate::NotFollowing,
+            last_checkpoint: None,
+            probes: JoinSet::new(),
+            args,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<CoordinatorMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let _ = state.args.reputation.coordinator_started();
+        let (checkpoints, session) = (state.args.checkpoints.clone(), state.args.session);
+        state.probes.spawn(async move {
+            let run = checkpoints.run_state().await.filter(|run| run.session == session);
+            // A coordinator that is gone has aborted this.
+            let _ = myself.cast(CoordinatorMsg::Restored { run });
+        });
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<CoordinatorMsg>,
+        message: CoordinatorMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.args.clock.now();
+        let before = state.core.phase().name();
+        let effects = take(state, now, message);
+        for effect in effects {
+            perform(&myself, state, effect);
+        }
+        let after = state.core.phase();
+        if after.name() != before {
+            tracing::info!(from = before, to = after.name(), head = %state.core.head(), "phase");
+        }
+        while state.probes.try_join_next().is_some() {}
+        state.args.status.send_replace(status(state, now));
+        Ok(())
+    }
+}
+
+fn take(state: &mut State, now: Duration, message: CoordinatorMsg) -> Vec<Effect> {
+    let event = match message {
+        CoordinatorMsg::Command { command, reply } => {
+            let done = state.core.command(now, command);
+            if done.is_ok() {
+                remember(state, command);
+            }
+            let (effects, answer) = match done {
+                Ok(effects) => (effects, Ok(())),
+                Err(refused) => (Vec::new(), Err(refused)),
+            };
+            // Who no longer waits for the answer needs none.
+            let _ = reply.send(answer);
+            return effects;
+        }
+        CoordinatorMsg::ReadStatus { reply } => {
+            let _ = reply.send(status(state, now));
+            return Vec::new();
+        }
+        CoordinatorMsg::Restored { run } => return restore(state, now, run),
+        CoordinatorMsg::CheckpointMade { height } => {
+            state.last_checkpoint = Some(height);
+            return Vec::new();
+        }
+        CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
+        CoordinatorMsg::Imported { head, blocks, bytes } => {
+            state.progress.imported(now, blocks, bytes);
+            Event::Imported { head }
+        }
+        CoordinatorMsg::ImportRefused { refusal } => {
+            Event::ImportRefused { at: refusal.at, peer: refusal.origin.peer }
+        }
+        CoordinatorMsg::PeersChanged { view } => Event::Peers { view },
+        CoordinatorMsg::Probed { peer, height, answer } => Event::Probed { peer, height, answer },
+        CoordinatorMsg::SchedulerStarted => Event::SchedulerStarted,
+        CoordinatorMsg::Tick => {
+            state.progress.sample(now);
+            state.production = look_at_gate(state, now);
+            Event::Tick
+        }
+    };
+    state.core.apply(now, event)
+}
+
+/// What was commanded survives this incarnation.
+fn remember(state: &State, command: Command) {
+    let mode = match command {
+        Command::Start { .. } | Command::Resume => RunMode::Running,
+        Command::Pause => RunMode::Paused,
+        Command::Stop => RunMode::Idle,
+    };
+    let target = state.core.given();
+    let run = RunState { session: state.args.session, mode, target };
+    if let Err(error) = state.args.checkpoints.remember(run) {
+        tracing::warn!(%error, "a restart of the coordinator would forget the last command");
+    }
+}
+
+fn restore(state: &mut State, now: Duration, run: Option<RunState>) -> Vec<Effect> {
+    let Some(run) = run.filter(|_| *state.core.phase() == Phase::Idle) else { return Vec::new() };
+    let start = Command::Start { target: run.target };
+    let commands: &[Command] = match run.mode {
+        RunMode::Idle => &[],
+        RunMode::Running => &[start],
+        RunMode::Paused => &[start, Command::Pause],
+    };
+    // From idle, these are always possible.
+    commands.iter().filter_map(|&command| state.core.command(now, command).ok()).flatten().collect()
+}
+
+fn perform(myself: &ActorRef<CoordinatorMsg>, state: &mut State, effect: Effect) {
+    match effect {
+        // A scheduler that is down asks for its window when it is back.
+        Effect::SetWindow { next, last } => {
+            let _ = state.args.scheduler.set_window(next, last);
+        }
+        Effect::CloseWindow => {
+            let _ = state.args.scheduler.close_window();
+        }
+        Effect::Probe { peer, height } => probe(myself, state, peer, height),
+    }
+}
+
+fn probe(myself: &ActorRef<CoordinatorMsg>, state: &mut State, peer: PeerId, height: Height) {
+    let (prober, myself) = (state.args.prober.clone(), myself.clone());
+    state.probes.spawn(async move {
+        let answer = prober.probe(peer, height).await;
+        tracing::trace!(%peer, %height, ?answer, "probed");
+        // A coordinator that is gone has aborted its probes.
+        let _ = myself.cast(CoordinatorMsg::Probed { peer, height, answer });
+    });
+}
+
+fn look_at_gate(state: &mut State, now: Duration) -> Gate {
+    let head = state.core.head().height;
+    let slot = state.args.spec.slot_duration_at(head);
+    let view = View {
+        phase: state.core.phase(),
+        head,
+        target: state.core.target(),
+        last_answer: state.core.last_answer(),
+        slot: Duration::from_millis(slot.as_ms()),
+    };
+    state.gate.look(now, view)
+}
+
+fn status(state: &State, now: Duration) -> SyncStatus {
+    let (head, target) = (state.core.head(), state.core.target());
+    let rates = state.progress.rates(now);
+    let phase = state.core.phase().clone();
+    let failure = match &phase {
+        Phase::Failed { reason, .. } => Some(reason.to_string()),
+        Phase::Idle
+        | Phase::Discovering { .. }
+        | Phase::DownloadingBlocks { .. }
+        | Phase::CatchingUp { .. }
+        | Phase::Synced { .. }
+        | Phase::Paused => None,
+    };
+    SyncStatus {
+        state_code: phase.code(),
+        phase,
+        failure,
+        genesis: state.args.chain.genesis(),
+        current_height: head.height,
+        head: head.root,
+        target_height: target,
+        target_given: state.core.given().is_some(),
+        blocks_processed: state.progress.blocks(),
+        blocks_per_second: rates.blocks_per_second,
+        bytes_per_second: rates.bytes_per_second,
+        eta_seconds: state.progress.eta(now, head.height, target).map(|eta| eta.as_secs_f64()),
+        production: state.production,
+        last_checkpoint: state.last_checkpoint,
+        usable_peers: state.core.peers().usable.len(),
+        peers: state.core.peers().peers.clone(),
+    }
+}

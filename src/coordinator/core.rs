@@ -1,0 +1,369 @@
+//! The decisions of the coordinator. Events come in with the time they happened, effects go out.
+//! No clock, no entropy, no I/O.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    message::Command,
+    phase::{FailureReason, Phase, Refused},
+    search::{HeightSearch, Reach},
+};
+use crate::{
+    config::DiscoverySettings,
+    reputation::PeerView,
+    resilience::ProbeAnswer,
+    types::{BlockRef, BlockRoot, Height, PeerId},
+};
+
+/// Looks for a higher head while far behind, once in so many intervals: the target need not be
+/// exact before it is near.
+const FAR_SEARCH_INTERVALS: u32 = 10;
+/// Attempts after which a chain that only strangers were found for is failed. Too low: the right
+/// peer, dialled second, comes too late. Too high: a wrong --genesis is told late.
+const OTHER_CHAIN_ATTEMPTS: u32 = 3;
+/// Rounds in which nobody has block 1 before a node at genesis is called synced: an empty reply
+/// proves nothing, and at genesis there is no block of ours a peer could prove itself with.
+const GENESIS_ROUNDS: u32 = 3;
+/// Longest pause of a failed sync, as a multiple of the first.
+const RETRY_GROWTH_MAX: u32 = 16;
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The head, as the importer read it.
+    HeadRead { head: BlockRef },
+    /// Blocks were imported.
+    Imported { head: BlockRef },
+    /// The peers changed.
+    Peers { view: PeerView },
+    /// A probe was answered.
+    Probed { peer: PeerId, height: Height, answer: ProbeAnswer },
+    /// A majority-signed block of `peer` does not continue our chain.
+    ImportRefused { at: Height, peer: PeerId },
+    /// The scheduler knows no window.
+    SchedulerStarted,
+    /// Time passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Blocks from `next` to `last` are needed.
+    SetWindow { next: Height, last: Height },
+    /// No blocks are needed.
+    CloseWindow,
+    /// Ask `peer` for the block at `height`. Answered by [`Event::Probed`].
+    Probe { peer: PeerId, height: Height },
+}
+
+/// The coordinator's state.
+pub(super) struct Core {
+    settings: DiscoverySettings,
+    genesis: BlockRoot,
+    phase: Phase,
+    head: BlockRef,
+    /// Highest height proven by a majority-signed block.
+    proven: Height,
+    /// Given by an operator.
+    given: Option<Height>,
+    peers: PeerView,
+    searches: BTreeMap<PeerId, HeightSearch>,
+    /// Peers that had nothing above this head.
+    confirmed_by: (Height, u32),
+    refused: (Height, BTreeSet<PeerId>),
+    next_search: Duration,
+    next_attempt: Duration,
+    search_from: usize,
+    failures: u32,
+    last_answer: Option<Duration>,
+    window: Option<Height>,
+}
+
+impl Core {
+    pub(super) fn new(settings: DiscoverySettings, genesis: BlockRoot, head: BlockRef) -> Self {
+        Self {
+            settings,
+            genesis,
+            phase: Phase::Idle,
+            head,
+            proven: Height::GENESIS,
+            given: None,
+            peers: PeerView::default(),
+            searches: BTreeMap::new(),
+            confirmed_by: (head.height, 0),
+            refused: (Height::GENESIS, BTreeSet::new()),
+            next_search: Duration::ZERO,
+            next_attempt: Duration::ZERO,
+            search_from: 0,
+            failures: 0,
+            last_answer: None,
+            window: None,
+        }
+    }
+
+    pub(super) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    pub(super) fn head(&self) -> BlockRef {
+        self.head
+    }
+
+    pub(super) fn given(&self) -> Option<Height> {
+        self.given
+    }
+
+    pub(super) fn peers(&self) -> &PeerView {
+        &self.peers
+    }
+
+    pub(super) fn last_answer(&self) -> Option<Duration> {
+        self.last_answer
+    }
+
+    /// Where to: what was given, else what was proven, never below the head.
+    pub(super) fn target(&self) -> Height {
+        self.given.unwrap_or(self.proven).max(self.head.height)
+    }
+
+    /// Does what an operator asked.
+    ///
+    /// # Errors
+    /// [`Refused`], with nothing changed, where it makes no sense now.
+    pub(super) fn command(
+        &mut self,
+        now: Duration,
+        command: Command,
+    ) -> Result<Vec<Effect>, Refused> {
+        let phase = self.phase.name();
+        let refuse = |command, fix| Err(Refused { command, phase, fix });
+        match (command, &self.phase) {
+            (Command::Start { target }, Phase::Idle) => {
+                self.given = target;
+                self.failures = 0;
+                self.discover(now);
+            }
+            (Command::Start { .. }, Phase::Paused) => {
+                return refuse("start", "resume it, or stop it first");
+            }
+            (Command::Start { .. }, _) => return refuse("start", "it is running; stop it first"),
+            (Command::Pause, phase)
+                if phase.is_active() || matches!(phase, Phase::Failed { .. }) =>
+            {
+                self.phase = Phase::Paused;
+            }
+            (Command::Pause, _) => return refuse("pause", "only a running sync can be paused"),
+            (Command::Resume, Phase::Paused) => self.discover(now),
+            (Command::Resume, _) => return refuse("resume", "only a paused sync can be resumed"),
+            (Command::Stop, Phase::Idle) => return refuse("stop", "it is not running"),
+            (Command::Stop, _) => self.phase = Phase::Idle,
+        }
+        Ok(self.follow(now))
+    }
+
+    /// Takes in what happened.
+    pub(super) fn apply(&mut self, now: Duration, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::HeadRead { head } => self.head = head,
+            Event::Imported { head } => {
+                self.head = head;
+                self.last_answer = Some(now);
+            }
+            Event::Peers { view } => {
+                self.searches.retain(|peer, _| view.usable.contains(peer));
+                self.peers = view;
+            }
+            Event::Probed { peer, height, answer } => {
+                effects.extend(self.probed(now, peer, height, answer));
+            }
+            Event::ImportRefused { at, peer } => self.refused(now, at, peer),
+            Event::SchedulerStarted => self.window = None,
+            Event::Tick => self.tick(now),
+        }
+        effects.extend(self.follow(now));
+        effects
+    }
+
+    fn discover(&mut self, now: Duration) {
+        self.phase = Phase::Discovering { attempts: 0 };
+        self.next_attempt = now + self.settings.interval;
+        self.next_search = now;
+        self.searches.clear();
+        self.refused.1.clear();
+        self.confirmed_by.1 = 0;
+    }
+
+    fn tick(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Failed { retry_at, .. } if now >= *retry_at => self.discover(now),
+            Phase::Discovering { attempts } if now >= self.next_attempt => {
+                *attempts += 1;
+                let attempts = *attempts;
+                self.next_attempt = now + self.settings.interval;
+                self.give_up(now, attempts);
+            }
+            Phase::Failed { .. }
+            | Phase::Discovering { .. }
+            | Phase::Idle
+            | Phase::DownloadingBlocks { .. }
+            | Phase::CatchingUp { .. }
+            | Phase::Synced { .. }
+            | Phase::Paused => {}
+        }
+    }
+
+    fn give_up(&mut self, now: Duration, attempts: u32) {
+        if !self.peers.usable.is_empty() {
+            return;
+        }
+        if let Some((peer, theirs)) = self.peers.other_chain
+            && self.peers.checking == 0
+            && attempts >= OTHER_CHAIN_ATTEMPTS
+        {
+            let (peer, ours) = (peer.to_string(), self.genesis);
+            self.fail(now, FailureReason::OtherChain { peer, theirs, ours });
+        } else if attempts >= self.settings.attempts_max {
+            self.fail(now, FailureReason::NoUsablePeer { attempts });
+        }
+    }
+
+    fn fail(&mut self, now: Duration, reason: FailureReason) {
+        let growth = 1 << self.failures.min(RETRY_GROWTH_MAX.ilog2());
+        self.failures += 1;
+        let retry_at = now + self.settings.retry_first * growth;
+        self.phase = Phase::Failed { reason, failures: self.failures, retry_at };
+    }
+
+    fn refused(&mut self, now: Duration, at: Height, peer: PeerId) {
+        if self.refused.0 != at {
+            self.refused = (at, BTreeSet::new());
+        }
+        self.refused.1.insert(peer);
+        let all = self.peers.usable.iter().all(|peer| self.refused.1.contains(peer));
+        if self.phase.is_active() && all {
+            self.fail(now, FailureReason::Diverged { at });
+        }
+    }
+
+    fn probed(
+        &mut self,
+        now: Duration,
+        peer: PeerId,
+        height: Height,
+        answer: ProbeAnswer,
+    ) -> Option<Effect> {
+        let search = self.searches.get_mut(&peer)?;
+        match answer {
+            ProbeAnswer::Block(block) if block.height == height => {
+                search.served(height);
+                self.proven = self.proven.max(height);
+                self.last_answer = Some(now);
+            }
+            ProbeAnswer::Nothing => {
+                search.absent(height);
+                self.last_answer = Some(now);
+            }
+            ProbeAnswer::Block(_)
+            | ProbeAnswer::Fault { .. }
+            | ProbeAnswer::Failed(_)
+            | ProbeAnswer::NoVerdict => {
+                // Nothing was learned: the next round asks again.
+                self.searches.remove(&peer);
+                return None;
+            }
+        }
+        match search.next() {
+            Ok(height) => Some(Effect::Probe { peer, height }),
+            Err(reach) => {
+                self.searches.remove(&peer);
+                let head = self.head.height;
+                let at_head = match reach {
+                    Reach::Exactly(found) => found == head,
+                    Reach::Nothing => head == Height::GENESIS,
+                };
+                if at_head {
+                    self.confirm(head);
+                }
+                None
+            }
+        }
+    }
+
+    fn confirm(&mut self, head: Height) {
+        if self.confirmed_by.0 != head {
+            self.confirmed_by = (head, 0);
+        }
+        self.confirmed_by.1 += 1;
+    }
+
+    /// Whether a peer that has our head has nothing above it.
+    fn confirmed(&self) -> bool {
+        let (head, times) = self.confirmed_by;
+        let needed = if head == Height::GENESIS { GENESIS_ROUNDS } else { 1 };
+        self.given.is_some() || (head == self.head.height && times >= needed)
+    }
+
+    /// What the present state asks for: the phase, the window and the searches.
+    fn follow(&mut self, now: Duration) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !self.phase.is_active() {
+            self.searches.clear();
+            if self.window.take().is_some() {
+                effects.push(Effect::CloseWindow);
+            }
+            return effects;
+        }
+        let target = self.target();
+        let ready = target > self.head.height || self.confirmed();
+        let discovering = matches!(self.phase, Phase::Discovering { .. });
+        if ready && (!discovering || !self.peers.usable.is_empty()) {
+            self.phase = Phase::between(self.head.height, target, self.confirmed());
+            self.failures = 0;
+        }
+        if target > self.head.height
+            && self.window.is_none_or(|last| last < target)
+            && let Some(next) = self.head.height.next()
+        {
+            effects.push(Effect::SetWindow { next, last: target });
+            self.window = Some(target);
+        }
+        effects.extend(self.search(now));
+        effects
+    }
+
+    fn search(&mut self, now: Duration) -> Vec<Effect> {
+        if self.given.is_some() || now < self.next_search || self.peers.usable.is_empty() {
+            return Vec::new();
+        }
+        let far = matches!(self.phase, Phase::DownloadingBlocks { .. });
+        let intervals = if far { FAR_SEARCH_INTERVALS } else { 1 };
+        self.next_search = now + self.settings.interval * intervals;
+        let from = self.target().max(Height::new(1));
+        let count = self.peers.usable.len();
+        let mut effects = Vec::new();
+        for offset in 0..count.min(self.settings.probe_peers) {
+            let Some(&peer) = self.peers.usable.get((self.search_from + offset) % count) else {
+                continue;
+            };
+            if self.searches.contains_key(&peer) {
+                continue;
+            }
+            let search = HeightSearch::from(from);
+            if let Ok(height) = search.next() {
+                effects.push(Effect::Probe { peer, height });
+                self.searches.insert(peer, search);
+            }
+        }
+        self.search_from = (self.search_from + 1) % count;
+        effects
+    }
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

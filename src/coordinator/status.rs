@@ -1,0 +1,48 @@
+//! What people and machines are shown of the sync.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Gate, Phase};
+use crate::{
+    reputation::PeerStatus,
+    types::{BlockRoot, Height},
+};
+
+/// The sync at one moment. Everything counts contiguous imported blocks, never through a hole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Where the sync is.
+    #[serde(flatten)]
+    pub phase: Phase,
+    /// The number that stands for the phase in metrics.
+    pub state_code: u8,
+    /// Why it failed, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
+    /// The root of the genesis block: which chain.
+    pub genesis: BlockRoot,
+    /// The highest imported block.
+    pub current_height: Height,
+    /// Its root.
+    pub head: BlockRoot,
+    /// The height to sync to; 0 while it is not known.
+    pub target_height: Height,
+    /// Whether the target was given by an operator rather than found.
+    pub target_given: bool,
+    /// Imported since the node started. Unit: blocks.
+    pub blocks_processed: u64,
+    /// Speed over the last ten seconds.
+    pub blocks_per_second: f64,
+    /// Speed over the last ten seconds.
+    pub bytes_per_second: f64,
+    /// Time to the target at this speed. Unit: seconds; none when nothing moves.
+    pub eta_seconds: Option<f64>,
+    /// Whether the node may produce blocks, and why not.
+    pub production: Gate,
+    /// Height of the newest checkpoint; none yet.
+    pub last_checkpoint: Option<Height>,
+    /// How many peers may be asked.
+    pub usable_peers: usize,
+    /// Everybody known.
+    pub peers: Vec<PeerStatus>,
+}

@@ -1,0 +1,43 @@
+//! What the importer is told and tells.
+
+use std::sync::Arc;
+
+use ractor::RpcReplyPort;
+
+use super::batch::Stop;
+use crate::{consensus::LinkPoint, flow::Segment, ports::ChainError, types::BlockRef};
+
+/// Messages to the importer.
+pub enum ImporterMsg {
+    /// Import this after everything imported before.
+    Import {
+        /// Verified blocks.
+        segment: Arc<Segment>,
+    },
+    /// A transaction of the store ended.
+    Committed {
+        /// What was asked for.
+        batch: Box<CommittedBatch>,
+        /// How it ended.
+        result: Result<BlockRef, ChainError>,
+    },
+    /// The scheduler was started: drop what an earlier one queued, and tell it the head.
+    SchedulerStarted,
+    /// The present head.
+    ReadHead {
+        /// Where it goes.
+        reply: RpcReplyPort<BlockRef>,
+    },
+}
+
+/// What one transaction of the store was about.
+pub struct CommittedBatch {
+    /// What its last block asks of the next.
+    pub tip: LinkPoint,
+    /// How many blocks.
+    pub blocks: u64,
+    /// How many bytes of blocks.
+    pub bytes: u64,
+    /// Why it was not longer.
+    pub stop: Option<Stop>,
+}

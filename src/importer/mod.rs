@@ -1,0 +1,20 @@
+//! The one owner of the chain: ordered, batched, atomic import.
+//!
+//! Owns the order in which blocks reach the store, and the link check against the head. Does not
+//! own: downloads, verification of single blocks, or what happens after a refusal.
+//!
+//! In: segments in order of height. Out: progress and refusals to the
+//! scheduler and the coordinator. A block
+//! that does not link is refused and never rolls back a good one. A store that fails ends the
+//! actor with the error: what the disk holds is then unknown, and starting again blindly would
+//! make it worse.
+
+mod actor;
+mod batch;
+mod handle;
+mod message;
+
+pub use actor::{BlockImporter, ImporterArgs, StoreFailure};
+pub use batch::{Refusal, Stop};
+pub use handle::ImporterHandle;
+pub use message::{CommittedBatch, ImporterMsg};

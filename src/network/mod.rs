@@ -1,0 +1,16 @@
+//! The owner of the network: keeps it running, dials, and passes on who comes and goes.
+//!
+//! Owns: the incarnation of the network ([`crate::ports::PeerNetwork`]) and whom to dial when.
+//! Does not own: who is any good ([`crate::reputation`]), or what is asked of whom.
+//!
+//! In: events of the network. Out: connections to reputation. When the network ends by itself the
+//! actor ends with the reason and is started again with a new one on the same addresses.
+
+mod actor;
+mod dialer;
+mod handle;
+mod message;
+
+pub use actor::{NetworkArgs, NetworkEnded, PeerNetworkActor};
+pub use handle::NetworkHandle;
+pub use message::NetworkMsg;

@@ -1,0 +1,206 @@
+//! A syncing node: the tree with its ports, and the handle an embedding program holds.
+
+use std::{sync::Arc, time::Duration};
+
+use supervisors::{
+    CallError, ChildView, ReportStream, ShutdownError, StartError, Supervisor, SupervisorExit,
+    SupervisorHandle,
+};
+use tokio::sync::watch;
+
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError},
+    config::{ConfigError, SyncConfig},
+    consensus::{ChainSpec, Verifier},
+    coordinator::{Command, CommandError, Gate, Phase, SyncStatus},
+    flow::{BudgetGauge, ByteBudget},
+    ports::{Chain, Clock, Compute, Journal, NetworkStarter},
+    scheduler::WindowGauge,
+    tree::{Child, Children, Shared, specification},
+    types::{Height, Multiaddr},
+};
+
+/// What a node needs from the outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// The rules of the chain.
+    pub spec: Arc<ChainSpec>,
+    /// The same, ready to verify.
+    pub verifier: Arc<Verifier>,
+    /// The chain.
+    pub chain: Arc<dyn Chain>,
+    /// Durable records.
+    pub journal: Arc<dyn Journal>,
+    /// The network.
+    pub network: Arc<dyn NetworkStarter>,
+    /// Where CPU work runs.
+    pub compute: Arc<dyn Compute>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A setting cannot work.
+    #[error("the configuration cannot work")]
+    Config(#[from] ConfigError),
+    /// A child did not start.
+    #[error("the sync did not start")]
+    Start(#[from] StartError),
+}
+
+/// A running node. Dropping it does not stop it: call [`Node::shutdown`].
+pub struct Node {
+    tree: SupervisorHandle,
+    children: Children,
+    status: watch::Receiver<SyncStatus>,
+    budget: ByteBudget,
+}
+
+impl Node {
+    /// Starts the tree. The node listens, serves and connects; it syncs once it is told to.
+    ///
+    /// # Errors
+    /// [`NodeError`], with nothing left running.
+    pub async fn start(config: SyncConfig, ports: Ports) -> Result<Self, NodeError> {
+        config.validate()?;
+        let head = ports.chain.head();
+        let (publish, status) = watch::channel(SyncStatus {
+            phase: Phase::Idle,
+            state_code: Phase::Idle.code(),
+            failure: None,
+            genesis: ports.chain.genesis(),
+            current_height: head.height,
+            head: head.root,
+            target_height: Height::GENESIS,
+            target_given: false,
+            blocks_processed: 0,
+            blocks_per_second: 0.0,
+            bytes_per_second: 0.0,
+            eta_seconds: None,
+            production: Gate::NotFollowing,
+            last_checkpoint: None,
+            usable_peers: 0,
+            peers: Vec::new(),
+        });
+        let budget = ByteBudget::new(config.memory_bytes);
+        let session = u64::try_from(ports.clock.unix().as_nanos()).unwrap_or(u64::MAX);
+        let children = Children::new();
+        let shared = Shared { config, ports, budget: budget.clone(), status: publish, session };
+        let tree = Supervisor::start(specification(shared, &children)).await?;
+        Ok(Self { tree, children, status, budget })
+    }
+
+    /// Syncs to `target`, or to the head of the network and stays there.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] when it is syncing already.
+    pub async fn start_sync(&self, target: Option<Height>) -> Result<(), CommandError> {
+        self.children.coordinator().command(Command::Start { target }).await
+    }
+
+    /// Does `command`.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] where it makes no sense now; nothing changed then.
+    pub async fn command(&self, command: Command) -> Result<(), CommandError> {
+        self.children.coordinator().command(command).await
+    }
+
+    /// The latest status. Never waits.
+    pub fn status(&self) -> SyncStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status as it changes.
+    pub fn watch(&self) -> watch::Receiver<SyncStatus> {
+        self.status.clone()
+    }
+
+    /// Whether the node may produce blocks now, and why not.
+    pub fn can_produce_blocks(&self) -> Gate {
+        self.status.borrow().production
+    }
+
+    /// Keeps a connection to the peer at `address`.
+    ///
+    /// # Errors
+    /// [`supervisors::SendError`] while the network restarts.
+    pub fn peer_discovered(&self, address: Multiaddr) -> Result<(), supervisors::SendError> {
+        self.children.network().dial(address)
+    }
+
+    /// The addresses peers can dial.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn listening(&self) -> Result<Vec<Multiaddr>, CallError> {
+        self.children.network().listening().await
+    }
+
+    /// Makes a checkpoint of the head.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn create_checkpoint(&self) -> Result<Checkpoint, CheckpointError> {
+        self.children.checkpoints().create().await
+    }
+
+    /// All checkpoints, in order of height.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
+        self.children.checkpoints().list().await
+    }
+
+    /// The figures of the download window.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn window(&self) -> Result<WindowGauge, CallError> {
+        self.children.scheduler().gauge().await
+    }
+
+    /// The figures of the byte budget.
+    pub fn budget(&self) -> BudgetGauge {
+        self.budget.gauge()
+    }
+
+    /// The children with their incarnations and restarts.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn children(&self) -> Result<Vec<ChildView>, CallError> {
+        self.tree.children().await
+    }
+
+    /// How often `child` was started.
+    pub fn incarnation(&self, child: Child) -> u64 {
+        self.children.incarnation(child)
+    }
+
+    /// Kills the present incarnation of `child`, for operators and chaos; whether there was one.
+    pub fn kill(&self, child: Child) -> bool {
+        self.children.kill(child)
+    }
+
+    /// What the supervisor reports.
+    pub fn reports(&self) -> ReportStream {
+        self.tree.reports()
+    }
+
+    /// Waits until the tree has ended, and says why.
+    pub async fn ended(&self) -> SupervisorExit {
+        self.tree.wait().await
+    }
+
+    /// Stops the children in order.
+    ///
+    /// # Errors
+    /// [`ShutdownError`] when `deadline` passed and what was left was killed.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
+        self.tree.shutdown(deadline).await
+    }
+}

@@ -1,0 +1,65 @@
+//! The stable address of reputation.
+
+use supervisors::{ChildHandle, SendError};
+
+use super::{Evidence, ReputationMsg};
+use crate::types::{Multiaddr, PeerId};
+
+/// Sends to reputation, whichever incarnation lives.
+#[derive(Clone)]
+pub struct ReputationHandle {
+    child: ChildHandle<ReputationMsg>,
+}
+
+impl ReputationHandle {
+    /// The address behind `child`.
+    pub fn new(child: ChildHandle<ReputationMsg>) -> Self {
+        Self { child }
+    }
+
+    /// An observation. One that comes while reputation restarts is lost, and with it nothing but
+    /// one data point.
+    pub fn evidence(&self, peer: PeerId, evidence: Evidence) {
+        let _ = self.child.cast(ReputationMsg::Observed { peer, evidence });
+    }
+
+    /// A peer connected.
+    ///
+    /// # Errors
+    /// [`SendError`]; reputation asks who is connected when it is back.
+    pub fn connected(&self, peer: PeerId, address: Multiaddr) -> Result<(), SendError> {
+        self.child.cast(ReputationMsg::Connected { peer, address })
+    }
+
+    /// The last connection to a peer is gone.
+    ///
+    /// # Errors
+    /// [`SendError`]; reputation asks who is connected when it is back.
+    pub fn disconnected(&self, peer: PeerId) -> Result<(), SendError> {
+        self.child.cast(ReputationMsg::Disconnected { peer })
+    }
+
+    /// Exactly these are connected.
+    ///
+    /// # Errors
+    /// [`SendError`]; reputation asks who is connected when it is back.
+    pub fn connected_peers(&self, peers: Vec<(PeerId, Multiaddr)>) -> Result<(), SendError> {
+        self.child.cast(ReputationMsg::ConnectedPeers { peers })
+    }
+
+    /// The scheduler was started.
+    ///
+    /// # Errors
+    /// [`SendError`]; reputation announces itself when it is back.
+    pub fn scheduler_started(&self) -> Result<(), SendError> {
+        self.child.cast(ReputationMsg::SchedulerStarted)
+    }
+
+    /// The coordinator was started.
+    ///
+    /// # Errors
+    /// [`SendError`]; reputation announces itself when it is back.
+    pub fn coordinator_started(&self) -> Result<(), SendError> {
+        self.child.cast(ReputationMsg::CoordinatorStarted)
+    }
+}

@@ -1,0 +1,227 @@
+//! The actor: messages to events, effects to tasks and messages. It decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::{
+    SchedulerMsg, Settings,
+    core::{Core, Effect, Event, Held},
+    fetch::{self, Fetch, FetchContext},
+    message::FetchReport,
+};
+use crate::{
+    coordinator::CoordinatorHandle,
+    flow::{ByteBudget, RequestId, Segment},
+    importer::ImporterHandle,
+    ports::Clock,
+    reputation::{Evidence, ReputationHandle},
+    resilience::PeerCaller,
+    types::{HeightRange, PeerId},
+    validation::ValidatorHandle,
+};
+
+/// How often time is looked at by itself: pauses of peers end with it. Unit: time. Too low: idle
+/// work. Too high: a peer is idle that much longer than its pause.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What the scheduler needs.
+#[derive(Clone)]
+pub struct SchedulerArgs {
+    /// The operator's choices.
+    pub settings: Settings,
+    /// The one budget of bytes.
+    pub budget: ByteBudget,
+    /// The way to peers.
+    pub caller: PeerCaller,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who verifies.
+    pub validator: ValidatorHandle,
+    /// Who imports.
+    pub importer: ImporterHandle,
+    /// Who knows the peers.
+    pub reputation: ReputationHandle,
+    /// Who knows how far to go.
+    pub coordinator: CoordinatorHandle,
+}
+
+impl Held for Arc<Segment> {
+    fn range(&self) -> HeightRange {
+        self.range
+    }
+
+    fn peer(&self) -> PeerId {
+        self.origin.peer
+    }
+}
+
+/// The actor.
+pub struct DownloadScheduler;
+
+/// The scheduler at work. Dropping it aborts the fetch tasks.
+pub struct State {
+    args: SchedulerArgs,
+    core: Core<Arc<Segment>>,
+    peers: BTreeSet<PeerId>,
+    tasks: JoinSet<()>,
+    fetches: BTreeMap<RequestId, AbortHandle>,
+}
+
+impl Actor for DownloadScheduler {
+    type Msg = SchedulerMsg;
+    type State = State;
+    type Arguments = SchedulerArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SchedulerMsg>,
+        args: SchedulerArgs,
+    ) -> Result<State, ActorProcessingErr> {
+        myself.send_interval(TICK, || SchedulerMsg::Tick);
+        Ok(State {
+            core: Core::new(args.settings.clone()),
+            args,
+            peers: BTreeSet::new(),
+            tasks: JoinSet::new(),
+            fetches: BTreeMap::new(),
+        })
+    }
+
+    async fn post_start(
+        &self,
+        _: ActorRef<SchedulerMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // Each of them answers with what this incarnation must know; one that is down now
+        // announces itself when it is back.
+        let _ = state.args.importer.scheduler_started();
+        let _ = state.args.reputation.scheduler_started();
+        let _ = state.args.coordinator.scheduler_started();
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SchedulerMsg>,
+        message: SchedulerMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut events = events(state, message);
+        events.extend(panicked(state));
+        for event in events {
+            let now = state.args.clock.now();
+            let effects = state.core.apply(now, event);
+            perform(&myself, state, effects);
+        }
+        state.args.budget.set_front(state.core.front());
+        let available = state.args.budget.gauge().available();
+        let effects = state.core.plan(state.args.clock.now(), available);
+        perform(&myself, state, effects);
+        Ok(())
+    }
+}
+
+fn events(state: &mut State, message: SchedulerMsg) -> Vec<Event<Arc<Segment>>> {
+    match message {
+        SchedulerMsg::SetWindow { next, last } => vec![Event::WindowSet { next, last }],
+        SchedulerMsg::CloseWindow => vec![Event::WindowClosed],
+        SchedulerMsg::UsablePeers { peers } => usable(state, &peers),
+        SchedulerMsg::Imported { head } => vec![Event::Imported { head }],
+        SchedulerMsg::ImportRefused { refusal } => {
+            state.args.reputation.evidence(refusal.origin.peer, Evidence::NotLinked);
+            vec![Event::ImportRefused { at: refusal.at }]
+        }
+        SchedulerMsg::ImporterStarted { head } => vec![Event::ImporterStarted { head }],
+        SchedulerMsg::Fetch { request, report } => fetched(state, request, report),
+        SchedulerMsg::Tick => Vec::new(),
+        SchedulerMsg::ReadGauge { reply } => {
+            // Who no longer waits for the answer needs none.
+            let _ = reply.send(state.core.gauge());
+            Vec::new()
+        }
+    }
+}
+
+/// Fetch tasks that ended without saying so: nothing more will be heard of their requests.
+fn panicked(state: &mut State) -> Vec<Event<Arc<Segment>>> {
+    let mut settled = Vec::new();
+    while let Some(ended) = state.tasks.try_join_next_with_id() {
+        let Err(error) = ended else { continue };
+        let lost = state.fetches.iter().find(|(_, task)| task.id() == error.id());
+        if let Some((&request, _)) = lost {
+            tracing::error!(%error, request = request.0, "a fetch task panicked");
+            state.fetches.remove(&request);
+            settled.push(Event::Settled { request });
+        }
+    }
+    settled
+}
+
+fn usable(state: &mut State, peers: &BTreeMap<PeerId, u16>) -> Vec<Event<Arc<Segment>>> {
+    let gone = state.peers.iter().filter(|peer| !peers.contains_key(peer));
+    let mut events: Vec<_> = gone.map(|peer| Event::PeerUnusable { peer: *peer }).collect();
+    events.extend(peers.iter().map(|(&peer, &score)| Event::PeerUsable { peer, score }));
+    state.peers = peers.keys().copied().collect();
+    events
+}
+
+fn fetched(state: &mut State, request: RequestId, report: FetchReport) -> Vec<Event<Arc<Segment>>> {
+    match report {
+        FetchReport::Arrived { range, bytes } => vec![Event::Arrived { request, range, bytes }],
+        FetchReport::Verified { range, segments } => {
+            vec![Event::Verified { request, range, segments }]
+        }
+        FetchReport::Ended { end } => vec![Event::Ended { request, end }],
+        FetchReport::Settled => {
+            state.fetches.remove(&request);
+            vec![Event::Settled { request }]
+        }
+    }
+}
+
+fn perform(myself: &ActorRef<SchedulerMsg>, state: &mut State, effects: Vec<Effect<Arc<Segment>>>) {
+    for effect in effects {
+        match effect {
+            Effect::Fetch { request, peer, range, bytes } => {
+                start_fetch(myself, state, (request, peer, range), bytes);
+            }
+            Effect::Cancel { request } => {
+                if let Some(task) = state.fetches.remove(&request) {
+                    task.abort();
+                }
+            }
+            // An importer that is down gets everything unimported again when it is back.
+            Effect::Release(segment) => {
+                let _ = state.args.importer.import(segment);
+            }
+        }
+    }
+}
+
+fn start_fetch(
+    myself: &ActorRef<SchedulerMsg>,
+    state: &mut State,
+    (request, peer, range): (RequestId, PeerId, HeightRange),
+    bytes: u64,
+) {
+    let Some(permit) = state.args.budget.try_reserve(range.start(), bytes) else {
+        state.core.not_sent(state.args.clock.now(), request);
+        return;
+    };
+    let span = tracing::debug_span!("segment", %peer, %range, request = request.0);
+    let context = FetchContext {
+        caller: state.args.caller.clone(),
+        validator: state.args.validator.clone(),
+        reputation: state.args.reputation.clone(),
+        block_deadline: state.args.settings.block_deadline,
+    };
+    let fetch = Fetch { request, peer, range, permit, span };
+    let task = state.tasks.spawn(fetch::run(context, fetch, myself.clone()));
+    state.fetches.insert(request, task);
+}

@@ -1,0 +1,385 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Blocks {
+    range: HeightRange,
+    peer: PeerId,
+}
+
+impl Held for Blocks {
+    fn range(&self) -> HeightRange {
+        self.range
+    }
+
+    fn peer(&self) -> PeerId {
+        self.peer
+    }
+}
+
+fn h(number: u64) -> Height {
+    Height::new(number)
+}
+
+fn peer(seed: u8) -> PeerId {
+    let mut bytes = [0; 32];
+    bytes[0] = seed;
+    let keys = libp2p::identity::Keypair::ed25519_from_bytes(bytes).unwrap();
+    keys.public().to_peer_id()
+}
+
+/// A core with everything that is outside of it played by the test: requests answered on demand,
+/// releases checked for order.
+struct World {
+    core: Core<Blocks>,
+    now: Duration,
+    open: BTreeMap<RequestId, (PeerId, HeightRange)>,
+    verifying: Vec<(RequestId, PeerId, HeightRange)>,
+    released: Vec<Blocks>,
+    imported: Height,
+}
+
+impl World {
+    fn new(settings: Settings, peers: u8, last: u64) -> Self {
+        let mut world = Self {
+            core: Core::new(settings),
+            now: Duration::from_secs(1),
+            open: BTreeMap::new(),
+            verifying: Vec::new(),
+            released: Vec::new(),
+            imported: h(0),
+        };
+        for seed in 1..=peers {
+            world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
+        }
+        world.event(Event::WindowSet { next: h(1), last: h(last) });
+        world
+    }
+
+    fn event(&mut self, event: Event<Blocks>) {
+        let mut effects = self.core.apply(self.now, event);
+        self.core.check();
+        effects.extend(self.core.plan(self.now, u64::MAX));
+        self.core.check();
+        for effect in effects {
+            match effect {
+                Effect::Fetch { request, peer, range, .. } => {
+                    assert_eq!(self.open.insert(request, (peer, range)), None);
+                }
+                Effect::Cancel { request } => {
+                    self.open.remove(&request);
+                    self.verifying.retain(|(by, ..)| *by != request);
+                }
+                Effect::Release(blocks) => {
+                    let next = self.released.last().map_or(self.imported, |b| b.range.last());
+                    assert_eq!(blocks.range.start(), next.saturating_add(1), "out of order");
+                    self.released.push(blocks);
+                }
+            }
+        }
+    }
+
+    /// `blocks` more of a request arrive; the request ends when all did.
+    fn arrive(&mut self, request: RequestId, blocks: u64) {
+        let Some((peer, range)) = self.open.get(&request).copied() else { return };
+        let (Some(part), rest) = range.split_at(blocks.max(1)) else { return };
+        self.verifying.push((request, peer, part));
+        match rest {
+            Some(rest) => {
+                self.open.insert(request, (peer, rest));
+            }
+            None => {
+                self.open.remove(&request);
+            }
+        }
+        self.event(Event::Arrived { request, range: part, bytes: part.count() * 1_000 });
+        if rest.is_none() {
+            self.event(Event::Ended { request, end: ReplyEnd::Closed });
+        }
+    }
+
+    fn end(&mut self, request: RequestId, end: ReplyEnd) {
+        self.open.remove(&request);
+        self.event(Event::Ended { request, end });
+    }
+
+    /// The verdict on one arrived part: the blocks at `bad` positions fail.
+    fn verify(&mut self, index: usize, bad: impl Fn(u64) -> bool) {
+        if self.verifying.is_empty() {
+            return;
+        }
+        let (request, peer, range) = self.verifying.remove(index % self.verifying.len());
+        let segments = range
+            .heights()
+            .filter(|height| !bad(height.get()))
+            .map(|height| Blocks { range: HeightRange::single(height), peer })
+            .collect();
+        self.event(Event::Verified { request, range, segments });
+    }
+
+    fn import(&mut self, segments: usize) {
+        let count = segments.min(self.released.len());
+        if let Some(last) = self.released.drain(..count).last() {
+            self.imported = last.range.last();
+            self.event(Event::Imported { head: self.imported });
+        }
+    }
+
+    /// Everything answers in full until nothing is left to do.
+    fn finish(&mut self) {
+        for _ in 0..100_000 {
+            self.now += Duration::from_millis(50);
+            if let Some(request) = self.open.keys().next().copied() {
+                self.arrive(request, u64::MAX);
+            }
+            self.verify(0, |_| false);
+            self.import(usize::MAX);
+            self.event(Event::Imported { head: self.imported });
+            if self.core.gauge() == WindowGauge::default() {
+                return;
+            }
+        }
+        panic!("stuck: {:?}", self.core.gauge());
+    }
+}
+
+fn small() -> Settings {
+    Settings { window_blocks: 200, ..Settings::default() }
+}
+
+#[test]
+fn several_peers_share_one_window_and_releases_stay_in_order() {
+    let mut world = World::new(small(), 3, 500);
+    let peers: std::collections::BTreeSet<_> = world.open.values().map(|(peer, _)| *peer).collect();
+    assert_eq!(peers.len(), 3);
+    // The last request of the window arrives first: nothing is released.
+    let last = *world.open.keys().next_back().unwrap();
+    world.arrive(last, u64::MAX);
+    world.verify(0, |_| false);
+    assert!(world.released.is_empty());
+    world.finish();
+    assert_eq!(world.imported, h(500));
+}
+
+#[test]
+fn newcomer_gets_one_small_request_first() {
+    let world = World::new(small(), 1, 500);
+    assert_eq!(world.open.values().map(|(_, range)| range.count()).collect::<Vec<_>>(), [16]);
+}
+
+#[test]
+fn one_block_server_gets_many_requests_of_one_and_never_more_than_the_limit() {
+    let mut world = World::new(small(), 1, 400);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 1);
+    world.end(first, ReplyEnd::Closed);
+    assert_eq!(world.open.len(), 24);
+    assert!(world.open.values().all(|(_, range)| range.count() == 1));
+}
+
+#[test]
+fn short_reply_keeps_what_came_and_asks_the_rest_again() {
+    let mut world = World::new(small(), 1, 16);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 5);
+    world.end(first, ReplyEnd::Closed);
+    let asked: Vec<_> = world.open.values().map(|(_, range)| range.start().get()).collect();
+    assert_eq!(asked.first(), Some(&6));
+    world.finish();
+    assert_eq!(world.imported, h(16));
+}
+
+#[test]
+fn empty_reply_sends_the_range_elsewhere_and_does_not_end_the_sync() {
+    let mut world = World::new(small(), 2, 10);
+    let (request, (from, range)) = world.open.iter().next().map(|(r, v)| (*r, *v)).unwrap();
+    world.end(request, ReplyEnd::Closed);
+    let again = world.open.values().find(|(_, r)| r.start() == range.start()).unwrap();
+    assert_ne!(again.0, from);
+    world.finish();
+}
+
+#[test]
+fn failed_peer_is_paused_and_others_take_over() {
+    let mut world = World::new(small(), 2, 10);
+    let (request, (from, _)) = world.open.iter().next().map(|(r, v)| (*r, *v)).unwrap();
+    world.end(request, ReplyEnd::Failed);
+    assert!(world.open.values().all(|(peer, _)| *peer != from));
+    world.finish();
+}
+
+#[test]
+fn only_bad_heights_are_asked_again() {
+    let mut world = World::new(small(), 1, 16);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 16);
+    world.verify(0, |height| height == 3 || height == 9);
+    assert_eq!(world.released.last().map(|b| b.range.last()), Some(h(2)));
+    let asked: Vec<_> = world.open.values().map(|(_, range)| *range).collect();
+    assert_eq!(asked, [HeightRange::single(h(3)), HeightRange::single(h(9))]);
+    world.finish();
+}
+
+#[test]
+fn refused_block_is_asked_of_another_peer_and_later_blocks_are_kept() {
+    let mut world = World::new(small(), 2, 32);
+    let open: Vec<_> = world.open.keys().copied().collect();
+    for request in open {
+        world.arrive(request, u64::MAX);
+    }
+    world.verify(0, |_| false);
+    world.verify(0, |_| false);
+    assert_eq!(world.released.len(), 32);
+    let from = world.released[4].peer;
+    world.import(4);
+    world.released.clear();
+    world.event(Event::ImportRefused { at: h(5) });
+    let (asked, range) = *world.open.values().next().unwrap();
+    assert_eq!(range, HeightRange::single(h(5)));
+    assert_ne!(asked, from);
+    assert_eq!(world.core.gauge().held_blocks, 27);
+    world.finish();
+}
+
+#[test]
+fn importer_restart_gets_what_was_released_again() {
+    let mut world = World::new(small(), 1, 16);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 16);
+    world.verify(0, |_| false);
+    world.import(3);
+    world.released.clear();
+    world.event(Event::ImporterStarted { head: h(3) });
+    assert_eq!(world.released.len(), 13);
+    world.finish();
+}
+
+#[test]
+fn budget_stops_everything_but_the_front() {
+    let mut core: Core<Blocks> = Core::new(small());
+    core.apply(Duration::ZERO, Event::PeerUsable { peer: peer(1), score: 500 });
+    core.apply(Duration::ZERO, Event::PeerUsable { peer: peer(2), score: 500 });
+    core.apply(Duration::ZERO, Event::WindowSet { next: h(1), last: h(100) });
+    let effects = core.plan(Duration::ZERO, 0);
+    assert!(matches!(&effects[..], [Effect::Fetch { range, .. }] if range.start() == h(1)));
+}
+
+#[test]
+fn lost_verification_makes_its_heights_wanted_again() {
+    let mut world = World::new(small(), 1, 16);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 16);
+    world.verifying.clear();
+    world.event(Event::Settled { request: first });
+    assert_eq!(world.core.gauge().verifying_blocks, 0);
+    world.finish();
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Arrive(u8, u64),
+    End(u8, u8),
+    Settle(u8),
+    Verify(u8, u8),
+    Import(u8),
+    Refuse,
+    ImporterRestart,
+    PeerGone(u8),
+    PeerBack(u8),
+    Window(u64),
+    Later(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<u8>(), 1u64..40).prop_map(|(i, n)| Step::Arrive(i, n)),
+        2 => (any::<u8>(), 0u8..4).prop_map(|(i, e)| Step::End(i, e)),
+        1 => any::<u8>().prop_map(Step::Settle),
+        4 => (any::<u8>(), any::<u8>()).prop_map(|(i, b)| Step::Verify(i, b)),
+        3 => (1u8..5).prop_map(Step::Import),
+        1 => Just(Step::Refuse),
+        1 => Just(Step::ImporterRestart),
+        1 => (1u8..5).prop_map(Step::PeerGone),
+        1 => (1u8..5).prop_map(Step::PeerBack),
+        1 => (0u64..600).prop_map(Step::Window),
+        2 => (0u16..5_000).prop_map(Step::Later),
+    ]
+}
+
+fn take(world: &mut World, step: Step) {
+    let pick = |world: &World, index: u8| {
+        let open: Vec<_> = world.open.keys().copied().collect();
+        (!open.is_empty()).then(|| open[usize::from(index) % open.len()])
+    };
+    match step {
+        Step::Arrive(index, blocks) => {
+            if let Some(request) = pick(world, index) {
+                world.arrive(request, blocks);
+            }
+        }
+        Step::End(index, end) => {
+            if let Some(request) = pick(world, index) {
+                let ends = [ReplyEnd::Closed, ReplyEnd::Failed, ReplyEnd::NotSent];
+                world.end(request, ends[usize::from(end) % ends.len()]);
+            }
+        }
+        Step::Settle(index) => {
+            if let Some((request, ..)) = world.verifying.get(usize::from(index)).copied() {
+                world.open.remove(&request);
+                world.verifying.retain(|(by, ..)| *by != request);
+                world.event(Event::Settled { request });
+            }
+        }
+        Step::Verify(index, bad) => {
+            world.verify(usize::from(index), |height| bad > 200 && height % 7 == 0);
+        }
+        Step::Import(segments) => world.import(usize::from(segments)),
+        Step::Refuse => {
+            if let Some(first) = world.released.first().cloned() {
+                world.released.clear();
+                world.event(Event::ImportRefused { at: first.range.start() });
+            }
+        }
+        Step::ImporterRestart => {
+            world.released.clear();
+            let head = world.imported;
+            world.event(Event::ImporterStarted { head });
+        }
+        Step::PeerGone(seed) => world.event(Event::PeerUnusable { peer: peer(seed) }),
+        Step::PeerBack(seed) => {
+            world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
+        }
+        Step::Window(last) => {
+            let next = world.imported.saturating_add(1);
+            if last >= next.get() {
+                world.event(Event::WindowSet { next, last: h(last) });
+            }
+        }
+        Step::Later(millis) => {
+            world.now += Duration::from_millis(u64::from(millis));
+            let head = world.imported;
+            world.event(Event::Imported { head });
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_height_has_one_state_whatever_happens_and_the_sync_completes(
+        steps in proptest::collection::vec(step(), 1..200),
+        window in 1u64..300,
+    ) {
+        let settings = Settings { window_blocks: window, ..Settings::default() };
+        let mut world = World::new(settings, 4, 300);
+        for step in steps {
+            take(&mut world, step);
+        }
+        for seed in 1..=4 {
+            world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
+        }
+        take(&mut world, Step::Window(300));
+        world.finish();
+        prop_assert!(world.imported >= h(300));
+    }
+}

@@ -1,0 +1,167 @@
+//! One request from the call to the verdicts: the task behind a planned range.
+//!
+//! Blocks go on to verification in pieces while the reply still streams, so that what came is
+//! used whatever becomes of the rest. The task ends by itself, or is aborted by its scheduler;
+//! dropping it resets the request and gives its bytes back.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ractor::ActorRef;
+use tokio::task::JoinSet;
+use tracing::{Instrument as _, Span};
+
+use super::{SchedulerMsg, message::FetchReport, peer_load::ReplyEnd};
+use crate::{
+    flow::{BytePermit, Origin, RawSegment, RequestId},
+    ports::RequestError,
+    reputation::{Evidence, ReputationHandle},
+    resilience::PeerCaller,
+    types::{HeightRange, PeerId},
+    validation::{ValidatorHandle, Verdict},
+};
+
+/// Blocks that go to verification together. Unit: blocks. Too low: a message for few blocks. Too
+/// high: verification waits for the network, and the last piece of a reply is late.
+const PIECE_BLOCKS: usize = 32;
+/// The same in bytes, for large blocks.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// What every fetch task needs.
+#[derive(Clone)]
+pub(super) struct FetchContext {
+    pub(super) caller: PeerCaller,
+    pub(super) validator: ValidatorHandle,
+    pub(super) reputation: ReputationHandle,
+    pub(super) block_deadline: Duration,
+}
+
+/// What is fetched.
+pub(super) struct Fetch {
+    pub(super) request: RequestId,
+    pub(super) peer: PeerId,
+    pub(super) range: HeightRange,
+    pub(super) permit: BytePermit,
+    pub(super) span: Span,
+}
+
+/// Runs one request to its end and reports to `scheduler`.
+pub(super) async fn run(context: FetchContext, fetch: Fetch, scheduler: ActorRef<SchedulerMsg>) {
+    let (request, span) = (fetch.request, fetch.span.clone());
+    let report = Reporter { scheduler, request };
+    let mut verdicts = JoinSet::new();
+    let end = receive(&context, fetch, &report, &mut verdicts).instrument(span).await;
+    report.send(FetchReport::Ended { end });
+    while verdicts.join_next().await.is_some() {}
+    report.send(FetchReport::Settled);
+}
+
+/// Where a fetch task reports. A scheduler that is gone has aborted the task.
+#[derive(Clone)]
+struct Reporter {
+    scheduler: ActorRef<SchedulerMsg>,
+    request: RequestId,
+}
+
+impl Reporter {
+    fn send(&self, report: FetchReport) {
+        let _ = self.scheduler.cast(SchedulerMsg::Fetch { request: self.request, report });
+    }
+}
+
+/// Blocks collected and not yet sent to verification.
+struct Piece {
+    rest: Option<HeightRange>,
+    blocks: Vec<Bytes>,
+    bytes: u64,
+}
+
+async fn receive(
+    context: &FetchContext,
+    mut fetch: Fetch,
+    report: &Reporter,
+    verdicts: &mut JoinSet<()>,
+) -> ReplyEnd {
+    let peer = fetch.peer;
+    let mut call = match context.caller.range(peer, fetch.range, context.block_deadline).await {
+        Ok(call) => call,
+        Err(error) => return failed(context, peer, error),
+    };
+    let mut piece = Piece { rest: Some(fetch.range), blocks: Vec::new(), bytes: 0 };
+    let end = loop {
+        match call.next().await {
+            None => break ReplyEnd::Closed,
+            Some(Err(error)) => break failed(context, peer, error),
+            Some(Ok(block)) => {
+                piece.bytes += block.len() as u64;
+                piece.blocks.push(block);
+                // While memory is short the stream is simply not read: no deadline runs.
+                fetch.permit.grow_to(piece.bytes).await;
+                if piece.blocks.len() >= PIECE_BLOCKS || piece.bytes >= PIECE_BYTES {
+                    send_piece(context, &mut fetch, &mut piece, report, verdicts);
+                }
+            }
+        }
+    };
+    // The connection's slot is free before the verdicts are in.
+    drop(call);
+    send_piece(context, &mut fetch, &mut piece, report, verdicts);
+    end
+}
+
+fn send_piece(
+    context: &FetchContext,
+    fetch: &mut Fetch,
+    piece: &mut Piece,
+    report: &Reporter,
+    verdicts: &mut JoinSet<()>,
+) {
+    let Some(rest) = piece.rest else { return };
+    let (Some(range), rest) = rest.split_at(piece.blocks.len() as u64) else { return };
+    piece.rest = rest;
+    let (blocks, bytes) = (std::mem::take(&mut piece.blocks), std::mem::take(&mut piece.bytes));
+    let permit = fetch.permit.split(bytes, range.last().saturating_add(1));
+    let origin = Origin { peer: fetch.peer, request: fetch.request };
+    let span = fetch.span.clone();
+    let segment = RawSegment { range, blocks, origin, permit, span: span.clone() };
+    report.send(FetchReport::Arrived { range, bytes });
+    let (context, report, peer) = (context.clone(), report.clone(), fetch.peer);
+    verdicts.spawn(
+        async move {
+            let segments = match context.validator.verify(segment).await {
+                Ok(Verdict { good, faults }) => {
+                    let blocks = good.iter().map(|segment| segment.range.count()).sum();
+                    context.reputation.evidence(peer, Evidence::Delivered { blocks, bytes });
+                    if let Some(evidence) = Evidence::from_faults(faults) {
+                        context.reputation.evidence(peer, evidence);
+                    }
+                    good.into_iter().map(Arc::new).collect()
+                }
+                // The pool lost the segment: its heights are asked again.
+                Err(error) => {
+                    tracing::debug!(%error, "verdict lost");
+                    Vec::new()
+                }
+            };
+            report.send(FetchReport::Verified { range, segments });
+        }
+        .instrument(span),
+    );
+}
+
+fn failed(context: &FetchContext, peer: PeerId, error: RequestError) -> ReplyEnd {
+    match error {
+        RequestError::NotConnected | RequestError::TooManyStreams | RequestError::Restarting => {
+            ReplyEnd::NotSent
+        }
+        RequestError::Unsupported
+        | RequestError::Refused { .. }
+        | RequestError::Framing(_)
+        | RequestError::Cut
+        | RequestError::TooManyBlocks { .. }
+        | RequestError::TimedOut { .. } => {
+            context.reputation.evidence(peer, Evidence::Failed(error));
+            ReplyEnd::Failed
+        }
+    }
+}

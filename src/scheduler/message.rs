@@ -1,0 +1,84 @@
+//! What the scheduler is told.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ractor::RpcReplyPort;
+
+use super::{WindowGauge, peer_load::ReplyEnd};
+use crate::{
+    flow::{RequestId, Segment},
+    importer::Refusal,
+    types::{Height, HeightRange, PeerId},
+};
+
+/// Messages to the download scheduler.
+pub enum SchedulerMsg {
+    /// Blocks from `next` to `last` are needed; everything below `next` is imported.
+    SetWindow {
+        /// Lowest height needed.
+        next: Height,
+        /// Highest height needed.
+        last: Height,
+    },
+    /// No more blocks are needed: give up what is in flight.
+    CloseWindow,
+    /// All peers that may be asked, with their scores in thousandths.
+    UsablePeers {
+        /// By peer.
+        peers: BTreeMap<PeerId, u16>,
+    },
+    /// The chain's head is now here.
+    Imported {
+        /// The height of the head.
+        head: Height,
+    },
+    /// A released block does not continue the chain; all below it are imported.
+    ImportRefused {
+        /// Which block, whose, and why.
+        refusal: Refusal,
+    },
+    /// The importer holds nothing of what was released above its head.
+    ImporterStarted {
+        /// The height of the head.
+        head: Height,
+    },
+    /// What a fetch task reports.
+    Fetch {
+        /// Of which request.
+        request: RequestId,
+        /// What happened.
+        report: FetchReport,
+    },
+    /// Time passed.
+    Tick,
+    /// The figures of the window.
+    ReadGauge {
+        /// Where they go.
+        reply: RpcReplyPort<WindowGauge>,
+    },
+}
+
+/// What a fetch task reports. `Settled` comes last, whatever happened.
+pub enum FetchReport {
+    /// These blocks arrived and are being verified.
+    Arrived {
+        /// Their heights.
+        range: HeightRange,
+        /// Their size.
+        bytes: u64,
+    },
+    /// The verdict on blocks that arrived.
+    Verified {
+        /// Their heights.
+        range: HeightRange,
+        /// Those that passed.
+        segments: Vec<Arc<Segment>>,
+    },
+    /// The reply is over.
+    Ended {
+        /// How.
+        end: ReplyEnd,
+    },
+    /// Nothing more will come.
+    Settled,
+}

@@ -1,0 +1,213 @@
+//! What one peer is asked for: how many blocks at once, how many requests, and when again.
+//!
+//! The size of a request follows what the peer really delivers. A server that sends one block and
+//! closes soon gets many small requests, a full server few large ones. Nothing here is a
+//! judgement of the peer: that is reputation's.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::settings::Settings;
+use crate::{
+    flow::RequestId,
+    types::{Height, PeerId},
+};
+
+/// First request to a peer nobody knows. Unit: blocks. Enough to tell a full server from a
+/// one-block server. Too low: one more round trip before full speed. Too high: a liar or a silent
+/// peer holds more of the window.
+const FIRST_REQUEST_BLOCKS: u64 = 16;
+/// Blocks a peer should have outstanding, so that it never waits for our next request. Unit:
+/// blocks. Too low: idle links. Too high: one slow peer holds more of the window.
+const PIPELINE_BLOCKS: u64 = 256;
+/// The same in bytes, for large blocks. Unit: bytes. Two blocks of the largest size.
+const PIPELINE_BYTES: u64 = 2 << 20;
+/// Full replies in a row before a larger request is tried. A one-block server pays one short
+/// reply for each trial. Too low: such servers see many of them. Too high: slow ramp.
+const FULL_REPLIES_TO_GROW: u32 = 2;
+/// The same while requests are smaller than [`FIRST_REQUEST_BLOCKS`]: a peer that once answered
+/// short is likely to do it again.
+const FULL_REPLIES_TO_GROW_SMALL: u32 = 16;
+/// How long a peer that had nothing at a height is not asked there again. Unit: time. About a
+/// slot: by then its head may have moved.
+const LACKS_FOR: Duration = Duration::from_secs(2);
+/// First pause after a failed request; doubles with each failure in a row.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause after failures. Too low: a dead peer costs a deadline often. Too high: a peer
+/// that came back is idle for long.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Weight of a new sample in the measured rate, as 1/n.
+const RATE_SAMPLE_WEIGHT: u64 = 4;
+
+/// How a reply ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyEnd {
+    /// The peer closed cleanly.
+    Closed,
+    /// The peer, or the way to it, failed.
+    Failed,
+    /// Our own limit or restart, nobody's fault: ask again soon.
+    NotSent,
+    /// We gave it up ourselves.
+    Cancelled,
+}
+
+/// The scheduler's view of one usable peer.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerLoad {
+    /// Reputation's score in thousandths.
+    pub(crate) score: u16,
+    pub(crate) in_flight: BTreeSet<RequestId>,
+    /// Blocks asked and not yet arrived.
+    pub(crate) outstanding: u64,
+    size: u64,
+    full_replies: u32,
+    proven: bool,
+    failures: u32,
+    paused_until: Duration,
+    lacks: Option<(Height, Duration)>,
+    micros_per_block: Option<u64>,
+    busy_since: Duration,
+}
+
+impl PeerLoad {
+    pub(crate) fn new(score: u16, settings: &Settings) -> Self {
+        Self {
+            score,
+            in_flight: BTreeSet::new(),
+            outstanding: 0,
+            size: FIRST_REQUEST_BLOCKS.min(settings.batch_size_max),
+            full_replies: 0,
+            proven: false,
+            failures: 0,
+            paused_until: Duration::ZERO,
+            lacks: None,
+            micros_per_block: None,
+            busy_since: Duration::ZERO,
+        }
+    }
+
+    /// How many blocks the next request should ask for.
+    pub(crate) fn request_size(&self, bytes_per_block: u64) -> u64 {
+        self.size.min((PIPELINE_BYTES / bytes_per_block.max(1)).max(1))
+    }
+
+    /// Whether one more request from `start` on may go to it now.
+    pub(crate) fn accepts(
+        &self,
+        start: Height,
+        now: Duration,
+        bytes_per_block: u64,
+        settings: &Settings,
+    ) -> bool {
+        let lacking = self.lacks.is_some_and(|(from, until)| start >= from && now < until);
+        !lacking
+            && now >= self.paused_until
+            && self.in_flight.len() < self.requests_max(bytes_per_block, settings)
+    }
+
+    fn requests_max(&self, bytes_per_block: u64, settings: &Settings) -> usize {
+        if !self.proven {
+            return 1;
+        }
+        let size = self.request_size(bytes_per_block);
+        let by_blocks = PIPELINE_BLOCKS.div_ceil(size);
+        let by_bytes = PIPELINE_BYTES / (size * bytes_per_block.max(1)).max(1);
+        let requests = by_blocks.min(by_bytes).max(2);
+        usize::try_from(requests).unwrap_or(usize::MAX).min(settings.requests_per_peer_max)
+    }
+
+    /// How long it would take for the end of a request of `size` to arrive, by the measured
+    /// rate. A peer never measured comes first: nothing is known before it was asked.
+    pub(crate) fn cost(&self, size: u64) -> (u64, u64, u64) {
+        let per_block = self.micros_per_block.unwrap_or(0);
+        let micros = per_block.saturating_mul(self.outstanding + size);
+        (micros, self.outstanding, u64::from(1000 - self.score.min(1000)))
+    }
+
+    pub(crate) fn sent(&mut self, request: RequestId, blocks: u64, now: Duration) {
+        if self.in_flight.is_empty() {
+            self.busy_since = now;
+        }
+        self.in_flight.insert(request);
+        self.outstanding += blocks;
+    }
+
+    pub(crate) fn arrived(&mut self, blocks: u64, now: Duration) {
+        self.outstanding = self.outstanding.saturating_sub(blocks);
+        let elapsed = now.saturating_sub(self.busy_since).as_micros();
+        let sample = u64::try_from(elapsed).unwrap_or(u64::MAX) / blocks.max(1);
+        self.busy_since = now;
+        self.micros_per_block = Some(match self.micros_per_block {
+            None => sample,
+            Some(old) => {
+                (old.saturating_mul(RATE_SAMPLE_WEIGHT - 1).saturating_add(sample))
+                    / RATE_SAMPLE_WEIGHT
+            }
+        });
+    }
+
+    /// A reply to a request of `asked` blocks ended after `got`; the next one missing is `next`.
+    pub(crate) fn ended(
+        &mut self,
+        request: RequestId,
+        (asked, got): (u64, u64),
+        next: Height,
+        end: ReplyEnd,
+        now: Duration,
+        settings: &Settings,
+    ) {
+        self.in_flight.remove(&request);
+        self.outstanding = self.outstanding.saturating_sub(asked - got);
+        if got > 0 {
+            self.proven = true;
+            self.failures = 0;
+        }
+        match end {
+            ReplyEnd::Closed if got == asked => self.grow(settings),
+            ReplyEnd::Closed if got == 0 => self.lacks = Some((next, now + LACKS_FOR)),
+            ReplyEnd::Closed => {
+                self.size = got;
+                self.full_replies = 0;
+            }
+            ReplyEnd::Failed => {
+                let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
+                self.failures += 1;
+                self.paused_until = now + pause;
+            }
+            ReplyEnd::NotSent => self.paused_until = now + PAUSE_FIRST / 4,
+            ReplyEnd::Cancelled => {}
+        }
+    }
+
+    fn grow(&mut self, settings: &Settings) {
+        self.full_replies += 1;
+        let needed = if self.size < FIRST_REQUEST_BLOCKS {
+            FULL_REPLIES_TO_GROW_SMALL
+        } else {
+            FULL_REPLIES_TO_GROW
+        };
+        if self.full_replies >= needed {
+            self.full_replies = 0;
+            self.size = (self.size * 2).min(settings.batch_size_max);
+        }
+    }
+
+    /// Its blocks did not fit our chain: prefer others for a while.
+    pub(crate) fn set_back(&mut self, now: Duration) {
+        self.paused_until = self.paused_until.max(now + PAUSE_MAX);
+    }
+}
+
+/// The peer among `peers` that should get the blocks from `start` on, if any may.
+pub(crate) fn choose<'a>(
+    peers: impl Iterator<Item = (&'a PeerId, &'a PeerLoad)>,
+    start: Height,
+    now: Duration,
+    bytes_per_block: u64,
+    settings: &Settings,
+) -> Option<PeerId> {
+    peers
+        .filter(|(_, load)| load.accepts(start, now, bytes_per_block, settings))
+        .min_by_key(|(peer, load)| (load.cost(load.request_size(bytes_per_block)), **peer))
+        .map(|(peer, _)| *peer)
+}

@@ -1,0 +1,313 @@
+//! The supervision tree as one table: who is started in which order, and what follows when one
+//! ends.
+//!
+//! ```text
+//! SyncSupervisor
+//! ├── CheckpointStore    durable records
+//! ├── PeerReputation     who may be asked
+//! ├── ValidatorPool      stateless verification on all cores
+//! ├── PeerNetwork        connections
+//! ├── BlockImporter      the one owner of the chain
+//! ├── DownloadScheduler  which range from whom
+//! └── SyncCoordinator    phases, target, progress
+//! ```
+//!
+//! Started top to bottom, stopped bottom to top. Each child is restarted by itself: no protocol
+//! between them depends on a message that died with one. Whoever starts announces itself, and
+//! those it depends on tell it the present state.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use supervisors::{
+    ChildExit, ChildHandle, ChildSpec, Directive, Intensity, Strategy, SupervisorSpec,
+};
+use tokio::sync::watch;
+
+use crate::{
+    checkpoint::{
+        CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure,
+    },
+    config::SyncConfig,
+    coordinator::{
+        CoordinatorArgs, CoordinatorHandle, CoordinatorMsg, SyncCoordinator, SyncStatus,
+    },
+    flow::ByteBudget,
+    importer::{BlockImporter, ImporterArgs, ImporterHandle, ImporterMsg, StoreFailure},
+    network::{NetworkArgs, NetworkHandle, NetworkMsg, PeerNetworkActor},
+    node::Ports,
+    ports::ChainError,
+    reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
+    resilience::{NetworkSlot, PeerCaller, Prober},
+    scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
+    validation::{ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
+};
+
+/// Restarts, over all children, that are taken for bad luck. More of them within the period mean
+/// that restarting does not help, and the tree ends with the reason. Too low: a bad minute ends
+/// the sync. Too high: a node that cannot work looks alive for long.
+const RESTARTS_MAX: Intensity = Intensity { max_restarts: 30, within: Duration::from_secs(60) };
+
+/// How long the network may take to start: it waits for sockets of the one before.
+const NETWORK_STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The children by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Child {
+    /// Durable records.
+    CheckpointStore,
+    /// Who may be asked.
+    PeerReputation,
+    /// Stateless verification.
+    ValidatorPool,
+    /// Connections.
+    PeerNetwork,
+    /// The owner of the chain.
+    BlockImporter,
+    /// Which range from whom.
+    DownloadScheduler,
+    /// Phases, target, progress.
+    SyncCoordinator,
+}
+
+impl Child {
+    /// All of them, in order of start.
+    pub const ALL: [Self; 7] = [
+        Self::CheckpointStore,
+        Self::PeerReputation,
+        Self::ValidatorPool,
+        Self::PeerNetwork,
+        Self::BlockImporter,
+        Self::DownloadScheduler,
+        Self::SyncCoordinator,
+    ];
+
+    /// The name, as in reports and logs.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::CheckpointStore => "CheckpointStore",
+            Self::PeerReputation => "PeerReputation",
+            Self::ValidatorPool => "ValidatorPool",
+            Self::PeerNetwork => "PeerNetwork",
+            Self::BlockImporter => "BlockImporter",
+            Self::DownloadScheduler => "DownloadScheduler",
+            Self::SyncCoordinator => "SyncCoordinator",
+        }
+    }
+}
+
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+/// The stable addresses of the children.
+#[derive(Clone)]
+pub(crate) struct Children {
+    checkpoint: ChildHandle<CheckpointMsg>,
+    reputation: ChildHandle<ReputationMsg>,
+    validator: ChildHandle<ValidatorMsg>,
+    network: ChildHandle<NetworkMsg>,
+    importer: ChildHandle<ImporterMsg>,
+    scheduler: ChildHandle<SchedulerMsg>,
+    coordinator: ChildHandle<CoordinatorMsg>,
+}
+
+impl Children {
+    pub(crate) fn new() -> Self {
+        Self {
+            checkpoint: ChildHandle::new(Child::CheckpointStore.id()),
+            reputation: ChildHandle::new(Child::PeerReputation.id()),
+            validator: ChildHandle::new(Child::ValidatorPool.id()),
+            network: ChildHandle::new(Child::PeerNetwork.id()),
+            importer: ChildHandle::new(Child::BlockImporter.id()),
+            scheduler: ChildHandle::new(Child::DownloadScheduler.id()),
+            coordinator: ChildHandle::new(Child::SyncCoordinator.id()),
+        }
+    }
+
+    pub(crate) fn kill(&self, child: Child) -> bool {
+        match child {
+            Child::CheckpointStore => self.checkpoint.kill(),
+            Child::PeerReputation => self.reputation.kill(),
+            Child::ValidatorPool => self.validator.kill(),
+            Child::PeerNetwork => self.network.kill(),
+            Child::BlockImporter => self.importer.kill(),
+            Child::DownloadScheduler => self.scheduler.kill(),
+            Child::SyncCoordinator => self.coordinator.kill(),
+        }
+    }
+
+    pub(crate) fn incarnation(&self, child: Child) -> u64 {
+        match child {
+            Child::CheckpointStore => self.checkpoint.incarnation(),
+            Child::PeerReputation => self.reputation.incarnation(),
+            Child::ValidatorPool => self.validator.incarnation(),
+            Child::PeerNetwork => self.network.incarnation(),
+            Child::BlockImporter => self.importer.incarnation(),
+            Child::DownloadScheduler => self.scheduler.incarnation(),
+            Child::SyncCoordinator => self.coordinator.incarnation(),
+        }
+    }
+
+    pub(crate) fn coordinator(&self) -> CoordinatorHandle {
+        CoordinatorHandle::new(self.coordinator.clone())
+    }
+
+    pub(crate) fn checkpoints(&self) -> CheckpointHandle {
+        CheckpointHandle::new(self.checkpoint.clone())
+    }
+
+    pub(crate) fn network(&self) -> NetworkHandle {
+        NetworkHandle::new(self.network.clone())
+    }
+
+    pub(crate) fn scheduler(&self) -> SchedulerHandle {
+        SchedulerHandle::new(self.scheduler.clone())
+    }
+
+    fn importer(&self) -> ImporterHandle {
+        ImporterHandle::new(self.importer.clone())
+    }
+
+    fn reputation(&self) -> ReputationHandle {
+        ReputationHandle::new(self.reputation.clone())
+    }
+
+    fn validator(&self) -> ValidatorHandle {
+        ValidatorHandle::new(self.validator.clone())
+    }
+}
+
+/// What all incarnations of all children share: it belongs to the process, not to the tree.
+pub(crate) struct Shared {
+    pub(crate) config: SyncConfig,
+    pub(crate) ports: Ports,
+    pub(crate) budget: ByteBudget,
+    pub(crate) status: watch::Sender<SyncStatus>,
+    pub(crate) session: u64,
+}
+
+/// The tree, ready to be started.
+pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSpec {
+    let slot = NetworkSlot::default();
+    let caller = PeerCaller::new(slot.clone());
+    let prober = Prober {
+        caller: caller.clone(),
+        validator: children.validator(),
+        budget: shared.budget.clone(),
+        deadline: shared.config.discovery.probe_deadline,
+    };
+    SupervisorSpec::new("SyncSupervisor", Strategy::OneForOne, RESTARTS_MAX)
+        .child(checkpoint_store(&shared, children))
+        .child(peer_reputation(&shared, children, &prober))
+        .child(validator_pool(&shared, children))
+        .child(peer_network(&shared, children, slot))
+        .child(block_importer(&shared, children))
+        .child(download_scheduler(&shared, children, caller))
+        .child(sync_coordinator(&shared, children, prober))
+}
+
+fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
+    let args = CheckpointArgs {
+        settings: shared.config.checkpoint.clone(),
+        journal: Arc::clone(&shared.ports.journal),
+        chain: Arc::clone(&shared.ports.chain),
+        clock: Arc::clone(&shared.ports.clock),
+        coordinator: children.coordinator(),
+    };
+    ChildSpec::new(&children.checkpoint, move || (CheckpointStore, args.clone()))
+        .on_exit(never_into_a_broken_store)
+}
+
+fn peer_reputation(shared: &Shared, children: &Children, prober: &Prober) -> ChildSpec {
+    let args = ReputationArgs {
+        genesis: shared.ports.chain.genesis(),
+        ban: shared.config.peers.ban,
+        clock: Arc::clone(&shared.ports.clock),
+        prober: prober.clone(),
+        network: children.network(),
+        scheduler: children.scheduler(),
+        coordinator: children.coordinator(),
+    };
+    ChildSpec::new(&children.reputation, move || (PeerReputation, args.clone()))
+}
+
+fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
+    let args = ValidatorArgs {
+        verifier: Arc::clone(&shared.ports.verifier),
+        compute: Arc::clone(&shared.ports.compute),
+    };
+    ChildSpec::new(&children.validator, move || (ValidatorPool, args.clone()))
+}
+
+fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> ChildSpec {
+    let args = NetworkArgs {
+        starter: Arc::clone(&shared.ports.network),
+        source: Arc::clone(&shared.ports.chain) as _,
+        slot,
+        peers: shared.config.peers.clone(),
+        clock: Arc::clone(&shared.ports.clock),
+        reputation: children.reputation(),
+    };
+    ChildSpec::new(&children.network, move || (PeerNetworkActor, args.clone()))
+        .start_within(NETWORK_STARTS_WITHIN)
+}
+
+fn block_importer(shared: &Shared, children: &Children) -> ChildSpec {
+    let args = ImporterArgs {
+        chain: Arc::clone(&shared.ports.chain),
+        batch_blocks: shared.config.import_batch_blocks,
+        scheduler: children.scheduler(),
+        coordinator: children.coordinator(),
+        checkpoints: children.checkpoints(),
+    };
+    ChildSpec::new(&children.importer, move || (BlockImporter, args.clone()))
+        .on_exit(never_into_a_broken_store)
+}
+
+fn download_scheduler(shared: &Shared, children: &Children, caller: PeerCaller) -> ChildSpec {
+    let args = SchedulerArgs {
+        settings: shared.config.download.clone(),
+        budget: shared.budget.clone(),
+        caller,
+        clock: Arc::clone(&shared.ports.clock),
+        validator: children.validator(),
+        importer: children.importer(),
+        reputation: children.reputation(),
+        coordinator: children.coordinator(),
+    };
+    ChildSpec::new(&children.scheduler, move || (DownloadScheduler, args.clone()))
+}
+
+fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> ChildSpec {
+    let args = CoordinatorArgs {
+        settings: shared.config.discovery.clone(),
+        spec: Arc::clone(&shared.ports.spec),
+        chain: Arc::clone(&shared.ports.chain),
+        clock: Arc::clone(&shared.ports.clock),
+        prober,
+        scheduler: children.scheduler(),
+        reputation: children.reputation(),
+        checkpoints: children.checkpoints(),
+        status: shared.status.clone(),
+        session: shared.session,
+    };
+    ChildSpec::new(&children.coordinator, move || (SyncCoordinator, args.clone()))
+}
+
+/// A store that failed may hold anything: the tree ends with the reason instead of writing on.
+/// Only a writer that lost a race against its own predecessor starts again, at the new head.
+fn never_into_a_broken_store(exit: &ChildExit) -> Directive {
+    let store = exit.downcast_ref::<StoreFailure>().map(|failure| &failure.0);
+    let journal = exit.downcast_ref::<JournalFailure>().map(|failure| &failure.0);
+    match store.or(journal) {
+        None | Some(ChainError::NotNext { .. }) => Directive::ByRestartKind,
+        Some(
+            ChainError::OutOfRange { .. }
+            | ChainError::Corrupt(_)
+            | ChainError::Io { .. }
+            | ChainError::Poisoned,
+        ) => Directive::Escalate,
+    }
+}

@@ -1,0 +1,227 @@
+//! The life of one incarnation: started, attended until it has ended, stopped when asked.
+//!
+//! Owns the awaiting that a supervisor must not do inside its handlers. An incarnation holds the
+//! gate of its slot from before `pre_start` until its task, and below a nested supervisor every
+//! task, has ended.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::concurrency::JoinHandle;
+use ractor::{Actor, ActorCell, Message, SpawnErr};
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::time::timeout;
+
+use crate::exit::{ChildError, ChildExit};
+use crate::handle::{Address, Slot};
+use crate::report::{Report, Reports};
+use crate::spec::ChildSpec;
+
+/// Time in which a killed actor should have ended. Unit: time. Source: a kill takes effect at the
+/// next await point, microseconds away in a healthy handler. Too low: a busy machine makes false
+/// `Stuck` reports; too high: a blocked thread is told late.
+pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A spawned actor, without its types.
+pub(crate) struct Launched {
+    pub(crate) cell: ActorCell,
+    pub(crate) join: JoinHandle<()>,
+}
+
+/// Starts the incarnations of one child.
+pub(crate) trait Launch: Send + Sync {
+    fn address(&self) -> &dyn Address;
+
+    /// Spawns an incarnation below `parent` and lets it into the slot.
+    fn launch(
+        &self,
+        incarnation: u64,
+        parent: Option<ActorCell>,
+    ) -> BoxFuture<'_, Result<Launched, ChildError>>;
+
+    /// Asks the incarnation to end in order.
+    fn ask_stop(&self, cell: &ActorCell);
+
+    /// The children below, if this is a supervisor.
+    fn children(&self) -> &[ChildSpec];
+}
+
+type Factory<A> = Box<dyn Fn() -> (A, <A as Actor>::Arguments) + Send + Sync>;
+
+/// Starts a plain actor.
+pub(crate) struct ActorLauncher<A: Actor> {
+    slot: Arc<Slot<A::Msg>>,
+    factory: Factory<A>,
+}
+
+impl<A: Actor> ActorLauncher<A> {
+    pub(crate) fn new(slot: Arc<Slot<A::Msg>>, factory: Factory<A>) -> Self {
+        Self { slot, factory }
+    }
+}
+
+impl<A: Actor> Launch for ActorLauncher<A> {
+    fn address(&self) -> &dyn Address {
+        &*self.slot
+    }
+
+    fn launch(
+        &self,
+        incarnation: u64,
+        parent: Option<ActorCell>,
+    ) -> BoxFuture<'_, Result<Launched, ChildError>> {
+        Box::pin(async move {
+            let made = catch_unwind(AssertUnwindSafe(|| (self.factory)()));
+            let (actor, arguments) =
+                made.map_err(|_| ChildError::from(Box::from("the factory panicked")))?;
+            spawn(&self.slot, incarnation, actor, arguments, parent).await
+        })
+    }
+
+    fn ask_stop(&self, cell: &ActorCell) {
+        // What is queued would be lost: better that senders hear of it now.
+        self.slot.leave();
+        cell.stop(None);
+    }
+
+    fn children(&self) -> &[ChildSpec] {
+        &[]
+    }
+}
+
+/// Spawns an unnamed actor and lets it into `slot`.
+pub(crate) async fn spawn<A: Actor>(
+    slot: &Slot<A::Msg>,
+    incarnation: u64,
+    actor: A,
+    arguments: A::Arguments,
+    parent: Option<ActorCell>,
+) -> Result<Launched, ChildError>
+where
+    A::Msg: Message,
+{
+    let spawned = match parent {
+        Some(parent) => A::spawn_linked(None, actor, arguments, parent).await,
+        None => A::spawn(None, actor, arguments).await,
+    };
+    match spawned {
+        Ok((actor, join)) => {
+            let cell = actor.get_cell();
+            slot.enter(incarnation, actor);
+            Ok(Launched { cell, join })
+        }
+        Err(SpawnErr::StartupFailed(error)) => Err(error.into()),
+        Err(error @ (SpawnErr::ActorAlreadyStarted | SpawnErr::ActorAlreadyRegistered(_))) => {
+            Err(ChildError::from(Box::<dyn std::error::Error + Send + Sync>::from(error)))
+        }
+    }
+}
+
+/// A running incarnation, as its supervisor knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) incarnation: u64,
+    pub(crate) cell: ActorCell,
+    /// Closes when the incarnation has ended.
+    over: watch::Receiver<()>,
+}
+
+impl Live {
+    /// Waits until the incarnation has ended, and everything below it.
+    pub(crate) async fn ended(&self) {
+        let mut over = self.over.clone();
+        while over.changed().await.is_ok() {}
+    }
+}
+
+/// A running incarnation whose end nobody attends yet.
+pub(crate) struct Newborn {
+    pub(crate) live: Live,
+    join: JoinHandle<()>,
+    gate: OwnedMutexGuard<()>,
+    over: watch::Sender<()>,
+}
+
+/// Starts an incarnation once the one before it has ended. Dropping the future gives the start up.
+pub(crate) async fn launch(
+    child: &ChildSpec,
+    incarnation: u64,
+    parent: Option<ActorCell>,
+) -> Result<Newborn, ChildExit> {
+    let start = async {
+        let gate = Arc::clone(child.launcher.address().gate()).lock_owned().await;
+        let Launched { cell, join } = child.launcher.launch(incarnation, parent).await?;
+        let (over, ended) = watch::channel(());
+        Ok(Newborn { live: Live { incarnation, cell, over: ended }, join, gate, over })
+    };
+    match timeout(child.start_within, start).await {
+        Ok(Ok(newborn)) => Ok(newborn),
+        Ok(Err(error)) => Err(ChildExit::StartFailed(error)),
+        Err(_) => Err(ChildExit::StartTimedOut(child.start_within)),
+    }
+}
+
+impl Newborn {
+    /// Waits for the end of the incarnation and of everything below it, then frees its slot.
+    pub(crate) async fn attend(self, child: &ChildSpec) {
+        // ractor catches the panics of actors; an error here means the runtime is going down, and
+        // the task with it.
+        let _ = self.join.await;
+        child.launcher.address().leave();
+        for below in child.launcher.children() {
+            settled(below).await;
+        }
+        drop(self.gate);
+        drop(self.over);
+    }
+}
+
+/// Waits until no incarnation of the child or below it is left.
+pub(crate) fn settled(child: &ChildSpec) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        drop(child.launcher.address().gate().lock().await);
+        for below in child.launcher.children() {
+            settled(below).await;
+        }
+    })
+}
+
+/// Ids of the children, here and below, that still run.
+pub(crate) fn unsettled(children: &[ChildSpec]) -> Vec<&'static str> {
+    let mut ids = Vec::new();
+    for child in children {
+        if child.launcher.address().gate().try_lock().is_err() {
+            ids.push(child.id());
+        }
+        ids.extend(unsettled(child.launcher.children()));
+    }
+    ids
+}
+
+/// Tells everyone who sends to these children, here and below, that none will come back.
+pub(crate) fn close(children: &[ChildSpec]) {
+    for child in children {
+        child.launcher.address().close();
+        close(child.launcher.children());
+    }
+}
+
+/// Ends an incarnation: asks, kills when the grace is over, and waits until it is gone.
+pub(crate) async fn stop(child: &ChildSpec, live: &Live, reports: &Reports) {
+    let (id, incarnation, grace) = (child.id(), live.incarnation, child.shutdown.grace);
+    child.launcher.ask_stop(&live.cell);
+    if timeout(grace, live.ended()).await.is_ok() {
+        return;
+    }
+    reports.publish(Report::GraceExceeded { id, incarnation, grace });
+    live.cell.kill();
+    if timeout(KILL_PATIENCE, live.ended()).await.is_err() {
+        reports.publish(Report::Stuck { id, incarnation });
+        live.ended().await;
+    }
+}

@@ -1,0 +1,81 @@
+//! What supervisors are told and asked, and how they are addressed.
+
+use std::time::Duration;
+
+use ractor::RpcReplyPort;
+
+use crate::decision::ChildStatus;
+use crate::exit::ChildExit;
+use crate::handle::{CallError, ChildHandle};
+use crate::incarnation::Live;
+
+/// Time for a supervisor to answer a question. Unit: time. Source: its handlers never wait, so an
+/// answer takes microseconds. Too low: a busy machine looks dead; too high: a dead one is noticed
+/// late.
+const READ_WITHIN: Duration = Duration::from_secs(1);
+
+/// A message to a supervisor; sent only through handles.
+#[derive(Debug)]
+pub struct SupervisorMsg(pub(crate) Command);
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    ChildStarted {
+        child: usize,
+        live: Live,
+    },
+    ChildStartFailed {
+        child: usize,
+        incarnation: u64,
+        exit: ChildExit,
+    },
+    ChildStartCancelled {
+        child: usize,
+        incarnation: u64,
+    },
+    ChildEnded {
+        child: usize,
+        incarnation: u64,
+    },
+    /// As `ChildEnded`, sent once more after the exit was not known the first time.
+    ChildEndedUnheard {
+        child: usize,
+        incarnation: u64,
+    },
+    DelayPassed {
+        child: usize,
+    },
+    ShutDown,
+    ReadChildren {
+        reply: RpcReplyPort<Vec<ChildView>>,
+    },
+}
+
+/// One child as its supervisor sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildView {
+    /// The child.
+    pub id: &'static str,
+    /// The last incarnation that started.
+    pub incarnation: u64,
+    /// How often it came back up under this incarnation of the supervisor.
+    pub restarts: u64,
+    /// Where it is.
+    pub status: ChildStatus,
+}
+
+impl ChildHandle<SupervisorMsg> {
+    /// The children of the supervisor, in start order.
+    ///
+    /// # Errors
+    /// [`CallError`] if the supervisor is not up.
+    pub async fn children(&self) -> Result<Vec<ChildView>, CallError> {
+        self.call(|reply| SupervisorMsg(Command::ReadChildren { reply }), READ_WITHIN).await
+    }
+
+    /// Asks the supervisor to stop its children in order and end.
+    pub(crate) fn shut_down(&self) {
+        // One that is not up needs no asking.
+        let _ = self.cast(SupervisorMsg(Command::ShutDown));
+    }
+}

@@ -1,0 +1,259 @@
+//! The state of a supervisor: who is where, and the work that is spawned for them.
+//!
+//! Translates messages into events of the decision core and its actions into tasks and reports.
+//! Nothing here waits but the first start and the last stop, which run outside the handlers.
+//!
+//! ractor tells how a child ended before its task is over, so an end is taken in when both the
+//! exit and the end of the task are known. Exits of actors that are no present incarnation are
+//! ignored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ractor::{ActorId, ActorRef};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::decision::{Action, ChildStatus, Core, Ending, Event, Seat};
+use crate::exit::{ChildExit, Directive, StartError};
+use crate::incarnation::{Live, close, launch, stop};
+use crate::message::{ChildView, Command, SupervisorMsg};
+use crate::report::Report;
+use crate::spec::{ChildSpec, SupervisorSpec};
+
+/// What the supervisor holds of one child.
+#[derive(Default)]
+struct Place {
+    live: Option<Live>,
+    /// Told by ractor; taken in when the task has ended as well.
+    exit: Option<ChildExit>,
+    /// Dropping it gives the running start up.
+    cancel: Option<oneshot::Sender<()>>,
+}
+
+/// The state of one incarnation of a supervisor.
+pub(crate) struct Roster {
+    pub(crate) myself: ActorRef<SupervisorMsg>,
+    spec: Arc<SupervisorSpec>,
+    core: Core,
+    places: Vec<Place>,
+    /// Exits of actors that ended before their start was taken in; empty unless one is starting.
+    early: BTreeMap<ActorId, ChildExit>,
+    epoch: Instant,
+}
+
+impl Roster {
+    pub(crate) fn new(myself: ActorRef<SupervisorMsg>, spec: Arc<SupervisorSpec>) -> Self {
+        let seat = |child: &ChildSpec| Seat {
+            id: child.id(),
+            restart: child.restart,
+            backoff: child.backoff,
+            incarnation: child.launcher.address().incarnation(),
+        };
+        let seats = spec.children.iter().map(seat).collect();
+        let core = Core::new(spec.id(), spec.strategy, spec.intensity, seats);
+        let places = spec.children.iter().map(|_| Place::default()).collect();
+        Self { myself, spec, core, places, early: BTreeMap::new(), epoch: Instant::now() }
+    }
+
+    /// Starts the children in order; if one fails, stops those before it in reverse order.
+    pub(crate) async fn boot(&mut self) -> Result<(), StartError> {
+        let spec = Arc::clone(&self.spec);
+        for (child, known) in spec.children.iter().enumerate() {
+            let incarnation = self.core.boot(child);
+            match launch(known, incarnation, Some(self.myself.get_cell())).await {
+                Ok(newborn) => {
+                    self.welcome(child, newborn.live.clone());
+                    let (spec, supervisor) = (Arc::clone(&spec), self.myself.clone());
+                    tokio::spawn(async move {
+                        newborn.attend(&spec.children[child]).await;
+                        tell(&supervisor, Command::ChildEnded { child, incarnation });
+                    });
+                }
+                Err(exit) => {
+                    let id = known.id();
+                    let report = Report::Exited { id, incarnation, exit: exit.clone() };
+                    spec.reports.publish(report);
+                    self.stop_all().await;
+                    return Err(StartError::Child { id, exit });
+                }
+            }
+        }
+        self.core.booted();
+        Ok(())
+    }
+
+    pub(crate) async fn stop_all(&mut self) {
+        for place in &mut self.places {
+            place.cancel = None;
+        }
+        for (known, place) in self.spec.children.iter().zip(&mut self.places).rev() {
+            if let Some(live) = place.live.take() {
+                stop(known, &live, &self.spec.reports).await;
+            }
+        }
+    }
+
+    pub(crate) fn take_in(&mut self, command: Command) -> Option<Ending> {
+        match command {
+            Command::ChildStarted { child, live } => self.welcome(child, live),
+            Command::ChildStartFailed { child, incarnation, exit } => {
+                self.part(child, incarnation, exit)
+            }
+            Command::ChildStartCancelled { child, incarnation } => {
+                self.decide(Event::StartCancelled { child, incarnation })
+            }
+            Command::ChildEnded { child, incarnation } => match self.places[child].exit.take() {
+                Some(exit) => self.part(child, incarnation, exit),
+                // The exit was sent before this message, but may have come in between the looks
+                // that ractor takes at its two queues. By the next message it has been heard.
+                None => {
+                    tell(&self.myself, Command::ChildEndedUnheard { child, incarnation });
+                    None
+                }
+            },
+            Command::ChildEndedUnheard { child, incarnation } => {
+                // Still unheard: somebody unlinked the child.
+                let exit = self.places[child].exit.take().unwrap_or(ChildExit::Killed);
+                self.part(child, incarnation, exit)
+            }
+            Command::DelayPassed { child } => self.decide(Event::Woke { child }),
+            Command::ShutDown => self.decide(Event::ShutdownAsked),
+            Command::ReadChildren { reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.views());
+                None
+            }
+        }
+    }
+
+    /// An incarnation is up.
+    fn welcome(&mut self, child: usize, live: Live) -> Option<Ending> {
+        let (id, incarnation) = (self.spec.children[child].id(), live.incarnation);
+        self.spec.reports.publish(Report::Started { id, incarnation });
+        self.places[child] =
+            Place { exit: self.early.remove(&live.cell.get_id()), live: Some(live), cancel: None };
+        let ending = self.decide(Event::Started { child, incarnation });
+        self.forget_early();
+        ending
+    }
+
+    /// An incarnation has ended, or did not start.
+    fn part(&mut self, child: usize, incarnation: u64, exit: ChildExit) -> Option<Ending> {
+        let known = &self.spec.children[child];
+        let report = Report::Exited { id: known.id(), incarnation, exit: exit.clone() };
+        self.spec.reports.publish(report);
+        self.places[child] = Place::default();
+        let directive = if self.core.consults_hook(child, &exit) {
+            known.verdict(&exit)
+        } else {
+            Directive::ByRestartKind
+        };
+        let ending = self.decide(Event::Exited { child, incarnation, exit, directive });
+        self.forget_early();
+        ending
+    }
+
+    /// ractor tells how an actor ended.
+    pub(crate) fn hear(&mut self, actor: ActorId, exit: ChildExit) {
+        let is_present =
+            |place: &&mut Place| place.live.as_ref().is_some_and(|l| l.cell.get_id() == actor);
+        if let Some(place) = self.places.iter_mut().find(is_present) {
+            place.exit = Some(exit);
+        } else if self.is_starting() {
+            self.early.insert(actor, exit);
+        }
+    }
+
+    fn forget_early(&mut self) {
+        if !self.is_starting() {
+            self.early.clear();
+        }
+    }
+
+    fn is_starting(&self) -> bool {
+        (0..self.places.len()).any(|child| self.core.status(child).0 == ChildStatus::Starting)
+    }
+
+    fn views(&self) -> Vec<ChildView> {
+        let view = |(child, known): (usize, &ChildSpec)| {
+            let (status, restarts) = self.core.status(child);
+            let incarnation = known.launcher.address().incarnation();
+            ChildView { id: known.id(), incarnation, restarts, status }
+        };
+        self.spec.children.iter().enumerate().map(view).collect()
+    }
+
+    fn decide(&mut self, event: Event) -> Option<Ending> {
+        let actions = self.core.handle(self.epoch.elapsed(), event);
+        let mut ending = None;
+        for action in actions {
+            match action {
+                Action::Start { child, incarnation } => self.start(child, incarnation),
+                Action::CancelStart { child } => self.places[child].cancel = None,
+                Action::Stop { child } => self.stop(child),
+                Action::Wake { child, after } => {
+                    let due = move || SupervisorMsg(Command::DelayPassed { child });
+                    // The timer ends by itself, at the latest when the delay has passed.
+                    drop(self.myself.send_after(after, due));
+                }
+                Action::RestartScheduled { child, delay, restarts_in_period } => {
+                    let id = self.spec.children[child].id();
+                    let report = Report::RestartScheduled { id, delay, restarts_in_period };
+                    self.spec.reports.publish(report);
+                }
+                Action::Escalating(escalation) => {
+                    self.spec.reports.publish(Report::Escalated(escalation));
+                }
+                Action::LeaveDown { child, incarnation } => {
+                    let known = &self.spec.children[child];
+                    close(std::slice::from_ref(known));
+                    let report = Report::LeftDown { id: known.id(), incarnation };
+                    self.spec.reports.publish(report);
+                }
+                Action::Finish(end) => ending = Some(end),
+            }
+        }
+        ending
+    }
+
+    fn start(&mut self, child: usize, incarnation: u64) {
+        let (cancel, cancelled) = oneshot::channel();
+        self.places[child] = Place { cancel: Some(cancel), ..Place::default() };
+        let (spec, supervisor) = (Arc::clone(&self.spec), self.myself.clone());
+        tokio::spawn(async move {
+            let known = &spec.children[child];
+            let parent = Some(supervisor.get_cell());
+            let launched = tokio::select! {
+                biased;
+                launched = launch(known, incarnation, parent) => launched,
+                _ = cancelled => {
+                    return tell(&supervisor, Command::ChildStartCancelled { child, incarnation });
+                }
+            };
+            match launched {
+                Ok(newborn) => {
+                    let live = newborn.live.clone();
+                    tell(&supervisor, Command::ChildStarted { child, live });
+                    newborn.attend(known).await;
+                    tell(&supervisor, Command::ChildEnded { child, incarnation });
+                }
+                Err(exit) => {
+                    tell(&supervisor, Command::ChildStartFailed { child, incarnation, exit });
+                }
+            }
+        });
+    }
+
+    fn stop(&self, child: usize) {
+        if let Some(live) = self.places[child].live.clone() {
+            let spec = Arc::clone(&self.spec);
+            tokio::spawn(async move { stop(&spec.children[child], &live, &spec.reports).await });
+        }
+    }
+}
+
+fn tell(supervisor: &ActorRef<SupervisorMsg>, command: Command) {
+    // A supervisor that is gone needs no telling: its children are killed with it.
+    let _ = supervisor.cast(SupervisorMsg(command));
+}
