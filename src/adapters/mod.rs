@@ -1,1 +1,7 @@
-//! Glue between the ports and the outside world. No rule of sync is here.
+//! The outside world behind the ports: disk and network. Glue, no rules of sync.
+
+#[cfg(test)]
+mod conformance;
+pub mod libp2p;
+pub mod memory;
+pub mod sled;

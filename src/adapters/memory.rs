@@ -1,0 +1,172 @@
+//! A chain in memory, for embedders' tests and simulations: nothing survives the last clone.
+//!
+//! Keeps the contract of [`Chain`] as the store on disk does, except that there is no disk to fail.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    checkpoint::{Checkpoint, RunState},
+    consensus::{Genesis, LinkPoint, VerifiedBlock, links},
+    ports::{BlockSource, Chain, ChainError, Journal},
+    types::{BlockRef, BlockRoot, Height},
+};
+
+/// Checkpoints and the state of the run in memory. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryJournal {
+    records: Arc<Mutex<Records>>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    run: Option<RunState>,
+    checkpoints: BTreeMap<Height, Checkpoint>,
+}
+
+impl MemoryJournal {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        // Each change is one call, so a panic elsewhere cannot have left half of it.
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
+        self.records().run = Some(run.clone());
+        Ok(())
+    }
+
+    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
+        Ok(self.records().run.clone())
+    }
+
+    fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
+        self.records().checkpoints.insert(checkpoint.height, checkpoint.clone());
+        Ok(())
+    }
+
+    fn checkpoints(&self) -> Result<(Vec<Checkpoint>, Vec<ChainError>), ChainError> {
+        Ok((self.records().checkpoints.values().cloned().collect(), Vec::new()))
+    }
+
+    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
+        self.records().checkpoints.remove(&height);
+        Ok(())
+    }
+}
+
+/// A chain in memory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct MemoryChain {
+    genesis: Stored,
+    above: Arc<RwLock<Vec<Stored>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    raw: Bytes,
+    link: LinkPoint,
+}
+
+impl MemoryChain {
+    /// A chain of its genesis block.
+    pub fn new(genesis: &Genesis) -> Self {
+        let genesis = Stored { raw: genesis.raw().clone(), link: genesis.link_point() };
+        Self { genesis, above: Arc::default() }
+    }
+
+    fn above(&self) -> RwLockReadGuard<'_, Vec<Stored>> {
+        // Writers change the list in one call, so a panic elsewhere cannot have left half of it.
+        self.above.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn above_mut(&self) -> RwLockWriteGuard<'_, Vec<Stored>> {
+        self.above.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn head_of(&self, above: &[Stored]) -> LinkPoint {
+        above.last().unwrap_or(&self.genesis).link
+    }
+
+    /// How many blocks above genesis a chain has whose head is at `height`, where it is stored.
+    fn count_to(&self, above: &[Stored], height: Height) -> Result<usize, ChainError> {
+        let count = usize::try_from(height.get()).ok().filter(|count| *count <= above.len());
+        let head = self.head_of(above).height;
+        count.ok_or(ChainError::OutOfRange { height, oldest: Height::GENESIS, head })
+    }
+}
+
+impl BlockSource for MemoryChain {
+    fn head(&self) -> BlockRef {
+        self.head_of(&self.above()).block_ref()
+    }
+
+    fn oldest(&self) -> Height {
+        Height::GENESIS
+    }
+
+    fn read(
+        &self,
+        start: Height,
+        blocks_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>, ChainError> {
+        let above = self.above();
+        let start = usize::try_from(start.get()).unwrap_or(usize::MAX);
+        let stored = std::iter::once(&self.genesis).chain(above.iter()).skip(start);
+        let (mut blocks, mut bytes) = (Vec::new(), 0_usize);
+        for block in stored.take(blocks_max) {
+            blocks.push(block.raw.clone());
+            bytes = bytes.saturating_add(block.raw.len());
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(blocks)
+    }
+}
+
+impl Chain for MemoryChain {
+    fn genesis(&self) -> BlockRoot {
+        self.genesis.link.root
+    }
+
+    fn tip(&self) -> Result<LinkPoint, ChainError> {
+        Ok(self.head_of(&self.above()))
+    }
+
+    fn link_point(&self, height: Height) -> Result<LinkPoint, ChainError> {
+        let above = self.above();
+        let count = self.count_to(&above, height)?;
+        Ok(self.head_of(above.get(..count).unwrap_or_default()))
+    }
+
+    fn append(&self, blocks: &[VerifiedBlock]) -> Result<BlockRef, ChainError> {
+        let mut above = self.above_mut();
+        let durable = self.head_of(&above);
+        let mut head = durable;
+        for block in blocks {
+            if links(&head, block).is_err() {
+                let (head, offered) = (durable.block_ref(), block.block_ref());
+                return Err(ChainError::NotNext { head, offered });
+            }
+            head = block.link_point();
+        }
+        let stored =
+            |block: &VerifiedBlock| Stored { raw: block.raw().clone(), link: block.link_point() };
+        above.extend(blocks.iter().map(stored));
+        Ok(head.block_ref())
+    }
+
+    fn truncate_to(&self, height: Height) -> Result<BlockRef, ChainError> {
+        let mut above = self.above_mut();
+        let count = self.count_to(&above, height)?;
+        above.truncate(count);
+        Ok(self.head_of(&above).block_ref())
+    }
+}

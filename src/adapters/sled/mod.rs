@@ -1,0 +1,39 @@
+//! The chain store on disk: block bodies in segment files, everything else in an embedded database.
+//!
+//! Owns a data directory: who may use it, what lies where, and what is durable when. Knows no rule
+//! of sync or consensus beyond the link of a block to its parent, which it checks again as a fence
+//! against a writer that lost its place. Damage on the disk is a typed error that names the file;
+//! it is never repaired by guessing and nothing that was committed is deleted because of it.
+//!
+//! ```text
+//! alys-sync.json       layout version and chain: says that the directory is ours
+//! LOCK                 held by the process that uses it
+//! blocks/00000001.seg  bodies as they were received, each with length and checksum
+//! index/               the database: heights, roots, head, run state
+//! ```
+//! The order of an append: bodies written, bodies synced, then entries and head in one transaction,
+//! flushed and synced; only then it returns. When the directory is opened, whole blocks that a
+//! crash left behind the head are taken in and the torn rest is cut, so the time it takes does not
+//! depend on the length of the chain. An index that is gone is made anew from the bodies.
+
+mod chain_error;
+mod chain_store;
+mod data_dir;
+mod database;
+mod index;
+mod journal;
+mod open_error;
+mod opening;
+mod record;
+mod run_state;
+mod segments;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use chain_store::{ChainStore, StoreOptions};
+pub use database::IndexError;
+pub use open_error::{BlockDamage, OpenError};
+pub use record::RecordError;
+pub use run_state::{Listed, RecordKey, RecordKind, RunState, RunStateError};
+pub use segments::SegmentError;

@@ -1,0 +1,267 @@
+//! Opening a data directory: whose it is, whether its head is whole, and what a crash left to cut.
+//!
+//! Takes the same time for every length of chain: only what lies behind the head is looked at,
+//! which is nothing unless the process died in the middle of an append, or the index was lost.
+//! Nothing that was committed is removed, whatever is found.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    OpenError, StoreOptions, data_dir,
+    data_dir::FORMAT,
+    database::{Database, IndexError},
+    index::{Entry, Identity, Index},
+    open_error::BlockDamage,
+    segments::{
+        HEADER_BYTES, Location, RECORD_HEADER_BYTES, SegmentError, SegmentLimits, SegmentReader,
+        SegmentWriter,
+    },
+    tail::{Tail, TailError},
+};
+use crate::{
+    consensus::{Genesis, LinkPoint},
+    types::{BlockRef, Height},
+    wire::block::{BLOCK_BYTES_MAX, EncodedBlock},
+};
+
+/// How far below a damaged head a whole block is looked for. Unit: blocks. Source: an append is at
+/// most about this long, so damage by one torn write is passed. Too low: the operator is told to
+/// sync everything again. Too high: a disk that fails everywhere delays the message.
+const SEARCH_BLOCKS_MAX: u64 = 1024;
+
+/// The longest block stored. Source: the longest that can be received.
+#[expect(clippy::cast_possible_truncation, reason = "a mebibyte, checked by the assertion below")]
+pub(super) const BLOCK_MAX: u32 = BLOCK_BYTES_MAX as u32;
+const _: () = assert!(BLOCK_BYTES_MAX < 1 << 31);
+
+/// An open data directory, checked.
+pub(super) struct Opened {
+    pub(super) index: Index,
+    pub(super) reader: SegmentReader,
+    pub(super) writer: SegmentWriter,
+    pub(super) head: LinkPoint,
+    pub(super) oldest: Height,
+}
+
+/// Opens or makes the data directory `dir`. With `head`, the chain is truncated to that height
+/// first, even though what is above it may be damaged.
+///
+/// # Errors
+/// Each [`OpenError`].
+pub(super) fn open(
+    dir: &Path,
+    genesis: &Genesis,
+    options: StoreOptions,
+    head: Option<Height>,
+) -> Result<Opened, OpenError> {
+    let lock = data_dir::claim(dir, genesis.root())?;
+    let opening = Opening {
+        dir,
+        index_dir: dir.join("index"),
+        blocks_dir: dir.join("blocks"),
+        limits: SegmentLimits {
+            block_bytes_max: BLOCK_MAX,
+            segment_bytes_max: options.segment_bytes_max,
+        },
+    };
+    let database = Database::open(&opening.index_dir, lock);
+    let database = database.map_err(|error| opening.index_error(error))?;
+    let index = Index::open(Arc::clone(&database)).map_err(|error| opening.index_error(error))?;
+    data_dir::sync_dir(dir)?;
+    if let Some(identity) = index.identity().map_err(|error| opening.index_error(error))? {
+        opening.check_identity(identity, genesis)?;
+    } else if opening.index_genesis(&index, genesis)? {
+        // All blocks are behind what the new index knows: take them in before any is cut.
+        drop(opening.resume(index.clone(), None)?);
+    } else {
+        opening.create(&index, genesis)?;
+    }
+    opening.resume(index, head)
+}
+
+struct Opening<'a> {
+    dir: &'a Path,
+    index_dir: PathBuf,
+    blocks_dir: PathBuf,
+    limits: SegmentLimits,
+}
+
+impl Opening<'_> {
+    /// Starts an index where bodies already lie, and says whether that was so.
+    fn index_genesis(&self, index: &Index, genesis: &Genesis) -> Result<bool, OpenError> {
+        let first = self.reader().first().map_err(|error| self.segment_error(error))?;
+        let Some((location, raw)) = first else { return Ok(false) };
+        if EncodedBlock::decode(raw).map(|block| block.root()).ok() != Some(genesis.root()) {
+            return Ok(false);
+        }
+        tracing::warn!(dir = %self.index_dir.display(), "making the index anew from the blocks");
+        self.start_index(index, genesis, location)?;
+        Ok(true)
+    }
+
+    fn create(&self, index: &Index, genesis: &Genesis) -> Result<(), OpenError> {
+        let segments = |error| self.segment_error(error);
+        let length = u64::try_from(genesis.raw().len()).unwrap_or(u64::MAX);
+        let leftover = (HEADER_BYTES + RECORD_HEADER_BYTES).saturating_add(length);
+        let mut writer = SegmentWriter::create(self.blocks_dir.clone(), self.limits, leftover)
+            .map_err(segments)?;
+        data_dir::sync_dir(self.dir)?;
+        let stored = writer.append(std::iter::once(genesis.raw().as_ref())).map_err(segments)?;
+        writer.sync().map_err(segments)?;
+        stored.into_iter().try_for_each(|location| self.start_index(index, genesis, location))
+    }
+
+    fn start_index(
+        &self,
+        index: &Index,
+        genesis: &Genesis,
+        location: Location,
+    ) -> Result<(), OpenError> {
+        let identity = Identity { format: FORMAT, genesis: genesis.root() };
+        let entry = Entry::of(location, &genesis.link_point());
+        index.create(identity, entry).map_err(|error| self.index_error(error))
+    }
+
+    fn resume(&self, index: Index, lower_to: Option<Height>) -> Result<Opened, OpenError> {
+        let failed = |error| self.index_error(error);
+        let (mut head, oldest) = (index.head().map_err(failed)?, index.oldest().map_err(failed)?);
+        let reader = self.reader();
+        if let Some(height) = lower_to {
+            if height < oldest || height > head.height {
+                return Err(OpenError::OutOfRange { height, oldest, head: head.height });
+            }
+            let entry = self.check_head(&index, &reader, height, oldest)?;
+            head = BlockRef { height, root: entry.root };
+            index.lower_head(head).map_err(failed)?;
+        }
+        let entry = self.check_head(&index, &reader, head.height, oldest)?;
+        if entry.root != head.root {
+            return Err(failed(IndexError::BadEntry { height: head.height }));
+        }
+        index.forget_above(head.height).map_err(failed)?;
+        let cutting = index.is_cutting().map_err(failed)?;
+        let mut tail = Tail { head: entry.link_point(head.height), location: entry.location };
+        if !cutting {
+            let indexed = tail.take_in(&index, &reader);
+            indexed.map_err(|error| match error {
+                TailError::Index(error) => self.index_error(error),
+                TailError::Segment(error) => self.segment_error(error),
+            })?;
+        }
+        let writer = SegmentWriter::open(self.blocks_dir.clone(), self.limits, &tail.location);
+        let (writer, cut) = writer.map_err(|error| self.segment_error(error))?;
+        // It may hold files that were just removed.
+        reader.forget_files();
+        if cutting {
+            index.end_cut().map_err(failed)?;
+        }
+        tail.report(head.height, cut);
+        Ok(Opened { head: tail.head, index, reader, writer, oldest })
+    }
+
+    fn check_identity(&self, identity: Identity, genesis: &Genesis) -> Result<(), OpenError> {
+        let dir = self.dir.to_path_buf();
+        if identity.format != FORMAT {
+            return Err(OpenError::OtherVersion { dir, found: identity.format, known: FORMAT });
+        }
+        if identity.genesis != genesis.root() {
+            let (stored, given) = (identity.genesis, genesis.root());
+            return Err(OpenError::OtherChain { dir, stored, given });
+        }
+        Ok(())
+    }
+
+    /// The entry of the block that is to be the head, when all of it is whole.
+    fn check_head(
+        &self,
+        index: &Index,
+        reader: &SegmentReader,
+        height: Height,
+        oldest: Height,
+    ) -> Result<Entry, OpenError> {
+        let damage = match check_block(index, reader, height) {
+            Ok(entry) => return Ok(entry),
+            Err(BlockDamage::Record(error @ SegmentError::Io { .. })) => {
+                return Err(self.segment_error(error));
+            }
+            Err(BlockDamage::Entry(error @ IndexError::Io { .. })) => {
+                return Err(self.index_error(error));
+            }
+            Err(
+                damage @ (BlockDamage::Entry(_)
+                | BlockDamage::Record(_)
+                | BlockDamage::Encoding(_)
+                | BlockDamage::OtherBlock { .. }),
+            ) => damage,
+        };
+        let file = index.entry(height).map(|entry| reader.path(&entry.location));
+        let file = file.unwrap_or_else(|_| self.index_dir.clone());
+        let below = (1..=SEARCH_BLOCKS_MAX).map_while(|down| height.checked_sub(down));
+        let good = below
+            .take_while(|below| *below >= oldest)
+            .find(|below| check_block(index, reader, *below).is_ok());
+        Err(OpenError::CorruptBlock { height, file, good, damage: Box::new(damage) })
+    }
+
+    fn reader(&self) -> SegmentReader {
+        SegmentReader::new(self.blocks_dir.clone(), BLOCK_MAX)
+    }
+
+    fn index_error(&self, error: IndexError) -> OpenError {
+        match error {
+            IndexError::Io { action, source } => {
+                OpenError::Io { action, path: self.index_dir.clone(), source }
+            }
+            source @ (IndexError::Damaged { .. }
+            | IndexError::Missing { .. }
+            | IndexError::BadRecord { .. }
+            | IndexError::BadEntry { .. }
+            | IndexError::BadRoot) => {
+                OpenError::CorruptIndex { dir: self.index_dir.clone(), source }
+            }
+        }
+    }
+
+    fn segment_error(&self, error: SegmentError) -> OpenError {
+        match error {
+            SegmentError::Io { action, file, source } => {
+                OpenError::Io { action, path: file, source }
+            }
+            source @ (SegmentError::Missing { .. }
+            | SegmentError::BadHeader { .. }
+            | SegmentError::OtherVersion { .. }
+            | SegmentError::Cut { .. }
+            | SegmentError::BadLength { .. }
+            | SegmentError::BadChecksum { .. }
+            | SegmentError::Unstorable { .. }
+            | SegmentError::Leftover { .. }
+            | SegmentError::Exhausted { .. }) => {
+                OpenError::CorruptSegments { dir: self.blocks_dir.clone(), source }
+            }
+        }
+    }
+}
+
+/// The entry of the block at `height`, after everything that can be checked about it was: the
+/// entry, the record, the encoding, and that the root is the one the index names.
+///
+/// # Errors
+/// [`BlockDamage`] by what is wrong first.
+pub(super) fn check_block(
+    index: &Index,
+    reader: &SegmentReader,
+    height: Height,
+) -> Result<Entry, BlockDamage> {
+    let entry = index.entry(height)?;
+    for raw in reader.read(&[entry.location])? {
+        let block = EncodedBlock::decode(raw)?;
+        let indexed = BlockRef { height, root: entry.root };
+        if block.block_ref() != indexed {
+            return Err(BlockDamage::OtherBlock { found: block.block_ref(), indexed });
+        }
+    }
+    Ok(entry)
+}
