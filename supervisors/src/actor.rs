@@ -7,6 +7,7 @@
 //! Failure: it ends with the [`Escalation`](crate::Escalation) as its error when it gives up, and
 //! never by itself otherwise. ractor then kills what is still linked below it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -14,7 +15,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use crate::decision::Ending;
 use crate::exit::{ChildError, ChildExit, StartError, SupervisorExit};
 use crate::handle::Address;
-use crate::incarnation::{BoxFuture, Launch, Launched, spawn};
+use crate::incarnation::{BoxFuture, Launch, Launched, Live, spawn};
 use crate::message::SupervisorMsg;
 use crate::roster::Roster;
 use crate::spec::{ChildSpec, SupervisorSpec};
@@ -58,15 +59,19 @@ impl Launch for SupervisorLauncher {
         })
     }
 
-    fn ask_stop(&self, _: &ActorCell) {
-        // A message, not ractor's stop: it still answers while its children stop.
-        self.spec.handle.shut_down();
+    fn ask_stop(&self, live: &Live) {
+        // A message, not ractor's stop: it still answers while its children stop. One that has
+        // ended needs no asking.
+        let _ = ActorRef::from(live.cell.clone()).cast(SupervisorMsg::shut_down());
     }
 
     fn children(&self) -> &[ChildSpec] {
         &self.spec.children
     }
 }
+
+/// The error of a child whose state panicked when it was dropped after a stop.
+const STATE_PANICKED: &str = "the state panicked when it was dropped";
 
 /// The actor of one incarnation of a supervisor.
 struct SupervisorActor {
@@ -129,18 +134,25 @@ impl Actor for SupervisorActor {
         event: SupervisionEvent,
         roster: &mut Roster,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(cell, _state, reason) => {
+        let ending = match event {
+            SupervisionEvent::ActorTerminated(cell, state, reason) => {
+                // The old incarnation ends with its state, so before anything is decided; and no
+                // child may take the supervisor with it.
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(state)));
                 let killed = reason.is_some_and(|reason| KILL_REASONS.contains(&reason.as_str()));
-                let exit = if killed { ChildExit::Killed } else { ChildExit::Stopped };
-                roster.hear(cell.get_id(), exit);
+                let exit = match dropped {
+                    Err(_) => ChildExit::Failed(ChildError::from(Box::from(STATE_PANICKED))),
+                    Ok(()) if killed => ChildExit::Killed,
+                    Ok(()) => ChildExit::Stopped,
+                };
+                roster.hear(cell.get_id(), exit)
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                roster.hear(cell.get_id(), ChildExit::Failed(error.into()));
+                roster.hear(cell.get_id(), ChildExit::Failed(error.into()))
             }
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
-        }
-        Ok(())
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => None,
+        };
+        self.obey(ending, roster)
     }
 
     /// Runs after the core has finished, with nothing left to do, or after a stop from outside,

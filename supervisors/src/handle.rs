@@ -86,8 +86,8 @@ pub(crate) trait Address: Send + Sync {
     fn id(&self) -> &'static str;
     fn gate(&self) -> &Arc<Mutex<()>>;
     fn incarnation(&self) -> u64;
-    /// The incarnation is ending or has ended: senders hear `Restarting`.
-    fn leave(&self);
+    /// The incarnation, if still present, is ending or has ended: senders hear `Restarting`.
+    fn leave(&self, incarnation: u64);
     /// No incarnation is to be expected: senders hear `Stopped`.
     fn close(&self);
 }
@@ -105,13 +105,13 @@ impl<M: Message> Address for Slot<M> {
         self.presence.borrow().incarnation()
     }
 
-    fn leave(&self) {
+    fn leave(&self, leaving: u64) {
         self.presence.send_if_modified(|presence| match presence {
-            Presence::Up { incarnation, .. } => {
-                *presence = Presence::Down { incarnation: *incarnation };
+            Presence::Up { incarnation, .. } if *incarnation == leaving => {
+                *presence = Presence::Down { incarnation: leaving };
                 true
             }
-            Presence::Down { .. } | Presence::Gone { .. } => false,
+            Presence::Up { .. } | Presence::Down { .. } | Presence::Gone { .. } => false,
         });
     }
 

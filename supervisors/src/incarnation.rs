@@ -44,8 +44,8 @@ pub(crate) trait Launch: Send + Sync {
         parent: Option<ActorCell>,
     ) -> BoxFuture<'_, Result<Launched, ChildError>>;
 
-    /// Asks the incarnation to end in order.
-    fn ask_stop(&self, cell: &ActorCell);
+    /// Asks this incarnation to end in order. It may have ended, and the next one be up.
+    fn ask_stop(&self, live: &Live);
 
     /// The children below, if this is a supervisor.
     fn children(&self) -> &[ChildSpec];
@@ -83,10 +83,10 @@ impl<A: Actor> Launch for ActorLauncher<A> {
         })
     }
 
-    fn ask_stop(&self, cell: &ActorCell) {
+    fn ask_stop(&self, live: &Live) {
         // What is queued would be lost: better that senders hear of it now.
-        self.slot.leave();
-        cell.stop(None);
+        self.slot.leave(live.incarnation);
+        live.cell.stop(None);
     }
 
     fn children(&self) -> &[ChildSpec] {
@@ -172,7 +172,7 @@ impl Newborn {
         // ractor catches the panics of actors; an error here means the runtime is going down, and
         // the task with it.
         let _ = self.join.await;
-        child.launcher.address().leave();
+        child.launcher.address().leave(self.live.incarnation);
         for below in child.launcher.children() {
             settled(below).await;
         }
@@ -214,7 +214,7 @@ pub(crate) fn close(children: &[ChildSpec]) {
 /// Ends an incarnation: asks, kills when the grace is over, and waits until it is gone.
 pub(crate) async fn stop(child: &ChildSpec, live: &Live, reports: &Reports) {
     let (id, incarnation, grace) = (child.id(), live.incarnation, child.shutdown.grace);
-    child.launcher.ask_stop(&live.cell);
+    child.launcher.ask_stop(live);
     if timeout(grace, live.ended()).await.is_ok() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Supervision for [ractor](ractor) actors in the manner of Erlang/OTP.
+//! Supervision for [ractor] actors in the manner of Erlang/OTP.
 //!
 //! **Owns** starting children in order, restarting them by strategy within a budget, stopping them
 //! in reverse order with their ends awaited, escalation with a typed reason, and addresses that

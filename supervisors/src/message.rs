@@ -37,8 +37,8 @@ pub(crate) enum Command {
         child: usize,
         incarnation: u64,
     },
-    /// As `ChildEnded`, sent once more after the exit was not known the first time.
-    ChildEndedUnheard {
+    /// The exit of an ended child should have been heard by now.
+    HearingPassed {
         child: usize,
         incarnation: u64,
     },
@@ -49,6 +49,13 @@ pub(crate) enum Command {
     ReadChildren {
         reply: RpcReplyPort<Vec<ChildView>>,
     },
+}
+
+impl SupervisorMsg {
+    /// Stop the children in order and end.
+    pub(crate) fn shut_down() -> Self {
+        Self(Command::ShutDown)
+    }
 }
 
 /// One child as its supervisor sees it.
@@ -76,6 +83,6 @@ impl ChildHandle<SupervisorMsg> {
     /// Asks the supervisor to stop its children in order and end.
     pub(crate) fn shut_down(&self) {
         // One that is not up needs no asking.
-        let _ = self.cast(SupervisorMsg(Command::ShutDown));
+        let _ = self.cast(SupervisorMsg::shut_down());
     }
 }

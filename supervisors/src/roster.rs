@@ -3,12 +3,12 @@
 //! Translates messages into events of the decision core and its actions into tasks and reports.
 //! Nothing here waits but the first start and the last stop, which run outside the handlers.
 //!
-//! ractor tells how a child ended before its task is over, so an end is taken in when both the
-//! exit and the end of the task are known. Exits of actors that are no present incarnation are
-//! ignored.
+//! How a child ended and that its task is over come by two queues, in any order: an end is taken
+//! in when both are known. Exits of actors that are no present incarnation are ignored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{ActorId, ActorRef};
 use tokio::sync::oneshot;
@@ -21,12 +21,25 @@ use crate::message::{ChildView, Command, SupervisorMsg};
 use crate::report::Report;
 use crate::spec::{ChildSpec, SupervisorSpec};
 
+/// Time to hear from ractor how a child ended whose task is over. Unit: time. Source: the exit was
+/// sent before the end of the task; only a sender that is held up can keep it back. Too low: a
+/// typed error is taken for a kill; too high: a child that somebody unlinked comes back late.
+const HEARING: Duration = Duration::from_secs(1);
+
+/// The half of an end that came first.
+#[derive(Debug, Default)]
+enum Half {
+    #[default]
+    Neither,
+    Exit(ChildExit),
+    TaskOver,
+}
+
 /// What the supervisor holds of one child.
 #[derive(Default)]
 struct Place {
     live: Option<Live>,
-    /// Told by ractor; taken in when the task has ended as well.
-    exit: Option<ChildExit>,
+    end: Half,
     /// Dropping it gives the running start up.
     cancel: Option<oneshot::Sender<()>>,
 }
@@ -83,6 +96,8 @@ impl Roster {
         Ok(())
     }
 
+    /// Stops every child in reverse order. ractor hands the states of stopped children to this
+    /// actor, which hears nothing meanwhile: they are dropped at its own end, right after this.
     pub(crate) async fn stop_all(&mut self) {
         for place in &mut self.places {
             place.cancel = None;
@@ -103,19 +118,23 @@ impl Roster {
             Command::ChildStartCancelled { child, incarnation } => {
                 self.decide(Event::StartCancelled { child, incarnation })
             }
-            Command::ChildEnded { child, incarnation } => match self.places[child].exit.take() {
-                Some(exit) => self.part(child, incarnation, exit),
-                // The exit was sent before this message, but may have come in between the looks
-                // that ractor takes at its two queues. By the next message it has been heard.
-                None => {
-                    tell(&self.myself, Command::ChildEndedUnheard { child, incarnation });
-                    None
+            Command::ChildEnded { child, incarnation } => {
+                match std::mem::take(&mut self.places[child].end) {
+                    Half::Exit(exit) => self.part(child, incarnation, exit),
+                    Half::Neither | Half::TaskOver => {
+                        self.places[child].end = Half::TaskOver;
+                        let passed = Command::HearingPassed { child, incarnation };
+                        drop(self.myself.send_after(HEARING, || SupervisorMsg(passed)));
+                        None
+                    }
                 }
-            },
-            Command::ChildEndedUnheard { child, incarnation } => {
-                // Still unheard: somebody unlinked the child.
-                let exit = self.places[child].exit.take().unwrap_or(ChildExit::Killed);
-                self.part(child, incarnation, exit)
+            }
+            Command::HearingPassed { child, incarnation } => {
+                let place = &self.places[child];
+                let present = place.live.as_ref().is_some_and(|l| l.incarnation == incarnation);
+                // Somebody unlinked the child: it went without a word.
+                let unheard = present && matches!(place.end, Half::TaskOver);
+                if unheard { self.part(child, incarnation, ChildExit::Killed) } else { None }
             }
             Command::DelayPassed { child } => self.decide(Event::Woke { child }),
             Command::ShutDown => self.decide(Event::ShutdownAsked),
@@ -131,8 +150,8 @@ impl Roster {
     fn welcome(&mut self, child: usize, live: Live) -> Option<Ending> {
         let (id, incarnation) = (self.spec.children[child].id(), live.incarnation);
         self.spec.reports.publish(Report::Started { id, incarnation });
-        self.places[child] =
-            Place { exit: self.early.remove(&live.cell.get_id()), live: Some(live), cancel: None };
+        let end = self.early.remove(&live.cell.get_id()).map_or(Half::Neither, Half::Exit);
+        self.places[child] = Place { live: Some(live), end, cancel: None };
         let ending = self.decide(Event::Started { child, incarnation });
         self.forget_early();
         ending
@@ -155,13 +174,24 @@ impl Roster {
     }
 
     /// ractor tells how an actor ended.
-    pub(crate) fn hear(&mut self, actor: ActorId, exit: ChildExit) {
-        let is_present =
-            |place: &&mut Place| place.live.as_ref().is_some_and(|l| l.cell.get_id() == actor);
-        if let Some(place) = self.places.iter_mut().find(is_present) {
-            place.exit = Some(exit);
-        } else if self.is_starting() {
-            self.early.insert(actor, exit);
+    pub(crate) fn hear(&mut self, actor: ActorId, exit: ChildExit) -> Option<Ending> {
+        let present = self.places.iter_mut().enumerate().find_map(|(child, place)| {
+            let live = place.live.as_ref().filter(|live| live.cell.get_id() == actor)?;
+            let incarnation = live.incarnation;
+            Some((child, incarnation, &mut place.end))
+        });
+        match present {
+            Some((child, incarnation, Half::TaskOver)) => self.part(child, incarnation, exit),
+            Some((_, _, end)) => {
+                *end = Half::Exit(exit);
+                None
+            }
+            None => {
+                if self.is_starting() {
+                    self.early.insert(actor, exit);
+                }
+                None
+            }
         }
     }
 
