@@ -1,0 +1,102 @@
+//! The node under test, with everything real: store on disk, sockets, all cores.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use alys_sync::{
+    adapters::{
+        libp2p::{Libp2pOptions, Libp2pStarter, listen_addresses},
+        sled::{ChainStore, StoreOptions},
+    },
+    config::SyncConfig,
+    coordinator::{Phase, SyncStatus},
+    node::{Node, Ports},
+    ports::{RayonCompute, SystemClock},
+    types::Height,
+};
+use libp2p::identity::Keypair;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::{Server, TestChain};
+
+/// Far more than any test needs: a test that hangs ends here.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Settings for tests: as by default, but quick to give up on silence.
+pub fn config(servers: &[&Server]) -> SyncConfig {
+    let mut config = SyncConfig::default();
+    config.peers.bootnodes = servers.iter().map(|server| server.address.clone()).collect();
+    config.peers.redial_first = Duration::from_millis(200);
+    config.download.block_deadline = Duration::from_secs(2);
+    config.discovery.interval = Duration::from_millis(200);
+    config.discovery.probe_deadline = Duration::from_secs(2);
+    config.checkpoint.interval_blocks = 1_000;
+    config
+}
+
+pub struct TestNode {
+    pub node: Node,
+    pub store: ChainStore,
+    _dir: Option<TempDir>,
+}
+
+impl TestNode {
+    /// A node with an empty data directory of its own.
+    pub async fn fresh(chain: &TestChain, config: SyncConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut node = Self::open(dir.path(), chain, config).await;
+        node._dir = Some(dir);
+        node
+    }
+
+    /// A node over the data directory `dir`.
+    pub async fn open(dir: &Path, chain: &TestChain, config: SyncConfig) -> Self {
+        let store = ChainStore::open(dir, &chain.genesis, StoreOptions::default()).unwrap();
+        let options = Libp2pOptions {
+            listen: listen_addresses("127.0.0.1".parse().unwrap(), 0),
+            ..Libp2pOptions::default()
+        };
+        let ports = Ports {
+            spec: Arc::clone(&chain.spec),
+            verifier: chain.verifier(),
+            chain: Arc::new(store.clone()),
+            journal: Arc::new(store.run_state().unwrap()),
+            network: Arc::new(Libp2pStarter::new(options, Keypair::generate_ed25519())),
+            compute: Arc::new(RayonCompute::new(0).unwrap()),
+            clock: Arc::new(SystemClock::start()),
+        };
+        let node = Node::start(config, ports).await.unwrap();
+        Self { node, store, _dir: None }
+    }
+
+    /// Waits until the status is as wanted, and returns it.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&SyncStatus) -> bool) -> SyncStatus {
+        let mut watch = self.node.watch();
+        let found = timeout(DEADLINE, watch.wait_for(|status| wanted(status))).await;
+        match found {
+            Ok(status) => status.unwrap().clone(),
+            Err(_) => panic!(
+                "not {what} in {DEADLINE:?}: {:#?}\n{:?}\n{:?}",
+                self.node.status(),
+                self.node.window().await,
+                self.node.budget(),
+            ),
+        }
+    }
+
+    pub async fn until_height(&self, height: u64) -> SyncStatus {
+        self.until(&format!("at height {height}"), |status| {
+            status.current_height >= Height::new(height)
+        })
+        .await
+    }
+
+    pub async fn until_synced(&self) -> SyncStatus {
+        self.until("synced", |status| matches!(status.phase, Phase::Synced { .. })).await
+    }
+
+    /// Stops the node in order and gives its data directory free.
+    pub async fn stop(self) {
+        self.node.shutdown(Duration::from_secs(10)).await.unwrap();
+    }
+}

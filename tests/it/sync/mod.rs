@@ -1,0 +1,3 @@
+//! Chains synced from real peers.
+
+mod whole_chain;

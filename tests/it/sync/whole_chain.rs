@@ -1,0 +1,25 @@
+use alys_sync::{ports::BlockSource as _, types::Height};
+
+use crate::support::{TestNode, config, golden, serve};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_real_blocks_from_three_peers_end_at_the_same_head() {
+    let chain = golden();
+    let servers =
+        [serve(chain.clone()).await, serve(chain.clone()).await, serve(chain.clone()).await];
+    let node = TestNode::fresh(&chain, config(&servers.each_ref())).await;
+    node.node.start_sync(None).await.unwrap();
+    let status = node.until_synced().await;
+    assert_eq!((status.current_height, status.head), (chain.head.height, chain.head.root));
+    assert_eq!(status.blocks_processed, 5_000);
+    for server in &servers {
+        let peer = server.peer.to_string();
+        let share = status.peers.iter().find(|known| known.peer == peer).unwrap();
+        assert!(share.blocks > 0, "{share:?} delivered nothing");
+    }
+    for height in [1, 2_500, 5_000] {
+        let stored = node.store.read(Height::new(height), 1, 1 << 20).unwrap();
+        assert_eq!(stored[0], chain.blocks[usize::try_from(height).unwrap()]);
+    }
+    node.stop().await;
+}
