@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::{BlockDamage, IndexError, SegmentError};
+use super::{BlockDamage, IndexError, RecordStoreError, SegmentError};
 use crate::ports::ChainError;
 
 impl From<SegmentError> for ChainError {
@@ -46,6 +46,17 @@ impl From<BlockDamage> for ChainError {
             BlockDamage::Record(error) => error.into(),
             BlockDamage::Encoding(_) | BlockDamage::OtherBlock { .. } => {
                 Self::Corrupt(in_full(&damage))
+            }
+        }
+    }
+}
+
+impl From<RecordStoreError> for ChainError {
+    fn from(error: RecordStoreError) -> Self {
+        match error {
+            RecordStoreError::Index(error) => error.into(),
+            RecordStoreError::BadRecord { .. } | RecordStoreError::LongKey { .. } => {
+                Self::Corrupt(in_full(&error))
             }
         }
     }
