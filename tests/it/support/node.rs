@@ -60,7 +60,7 @@ impl TestNode {
             spec: Arc::clone(&chain.spec),
             verifier: chain.verifier(),
             chain: Arc::new(store.clone()),
-            journal: Arc::new(store.run_state().unwrap()),
+            journal: Arc::new(store.records().unwrap()),
             network: Arc::new(Libp2pStarter::new(options, Keypair::generate_ed25519())),
             compute: Arc::new(RayonCompute::new(0).unwrap()),
             clock: Arc::new(SystemClock::start()),
