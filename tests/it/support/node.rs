@@ -95,6 +95,17 @@ impl TestNode {
         self.until("synced", |status| matches!(status.phase, Phase::Synced { .. })).await
     }
 
+    /// Waits until nothing holds memory of the budget; at the head only probes take any, and
+    /// give it back at once.
+    pub async fn until_budget_is_free(&self) {
+        let free = timeout(DEADLINE, async {
+            while self.node.budget().used > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(free.await.is_ok(), "permits leaked: {:?}", self.node.budget());
+    }
+
     /// Stops the node in order and gives its data directory free.
     pub async fn stop(self) {
         self.node.shutdown(Duration::from_secs(10)).await.unwrap();

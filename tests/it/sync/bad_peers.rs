@@ -89,8 +89,10 @@ async fn what_came_before_a_cut_is_used_and_the_rest_is_asked_again() {
     let chain = Arc::new(golden().until(400));
     let cutter = serve_raw(cut(chain.clone())).await;
     let node = synced_from(&chain, &[&cutter]).await;
-    let share = &node.node.status().peers[0];
-    assert!(share.failures > 0 && share.blocks >= 400, "{share:?}");
+    node.until("all blocks and some failures counted", |status| {
+        status.peers[0].failures > 0 && status.peers[0].blocks >= 400
+    })
+    .await;
     node.stop().await;
 }
 
