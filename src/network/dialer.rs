@@ -103,7 +103,7 @@ mod tests {
         let (mut dialer, address, _) = dialer();
         let mut now = Duration::ZERO;
         for pause in [1, 2, 4, 4] {
-            assert_eq!(dialer.due(now, |_| false), [address.clone()]);
+            assert_eq!(dialer.due(now, |_| false), std::slice::from_ref(&address));
             assert!(dialer.due(now, |_| false).is_empty(), "dialled twice");
             dialer.failed(now, &address);
             now += SECOND * pause - Duration::from_millis(1);

@@ -3,7 +3,7 @@
 //! Events come in with the time they happened, effects go out. No clock, no entropy, no I/O; the
 //! same events give the same effects.
 //!
-//! Invariants, checked after every event in tests ([`Core::check`]):
+//! Invariants, checked after every event in tests (`check`):
 //! - **one state**: every height of the window is wanted, in flight, being verified, held or
 //!   released, exactly one of them;
 //! - **order**: segments are released in order of height, each height once until an import

@@ -120,7 +120,7 @@ impl World {
 
     fn import(&mut self, segments: usize) {
         let count = segments.min(self.released.len());
-        if let Some(last) = self.released.drain(..count).last() {
+        if let Some(last) = self.released.drain(..count).next_back() {
             self.imported = last.range.last();
             self.event(Event::Imported { head: self.imported });
         }
