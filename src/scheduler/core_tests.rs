@@ -120,7 +120,8 @@ impl World {
 
     fn import(&mut self, segments: usize) {
         let count = segments.min(self.released.len());
-        if let Some(last) = self.released.drain(..count).next_back() {
+        let imported: Vec<_> = self.released.drain(..count).collect();
+        if let Some(last) = imported.last() {
             self.imported = last.range.last();
             self.event(Event::Imported { head: self.imported });
         }
