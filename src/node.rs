@@ -6,7 +6,10 @@ use supervisors::{
     CallError, ChildView, ReportStream, ShutdownError, StartError, Supervisor, SupervisorExit,
     SupervisorHandle,
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
@@ -56,6 +59,7 @@ pub struct Node {
     children: Children,
     status: watch::Receiver<SyncStatus>,
     budget: ByteBudget,
+    network: Arc<dyn NetworkStarter>,
 }
 
 impl Node {
@@ -87,9 +91,10 @@ impl Node {
         let budget = ByteBudget::new(config.memory_bytes);
         let session = u64::try_from(ports.clock.unix().as_nanos()).unwrap_or(u64::MAX);
         let children = Children::new();
+        let network = Arc::clone(&ports.network);
         let shared = Shared { config, ports, budget: budget.clone(), status: publish, session };
         let tree = Supervisor::start(specification(shared, &children)).await?;
-        Ok(Self { tree, children, status, budget })
+        Ok(Self { tree, children, status, budget, network })
     }
 
     /// Syncs to `target`, or to the head of the network and stays there.
@@ -196,11 +201,14 @@ impl Node {
         self.tree.wait().await
     }
 
-    /// Stops the children in order.
+    /// Stops the children in order, and waits until nothing of them uses the ports any more.
     ///
     /// # Errors
     /// [`ShutdownError`] when `deadline` passed and what was left was killed.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
-        self.tree.shutdown(deadline).await
+        let begun = Instant::now();
+        self.tree.shutdown(deadline).await?;
+        let left = deadline.saturating_sub(begun.elapsed());
+        timeout(left, self.network.ended()).await.map_err(|_| ShutdownError::Forced)
     }
 }

@@ -1,13 +1,14 @@
-//! What every chain adapter must do, checked on real blocks.
+//! What every chain and journal adapter must do, checked on real blocks.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::{
+    checkpoint::{Checkpoint, CheckpointKind, RunMode, RunState},
     consensus::{
         Genesis, VerifiedBlock, Verifier,
         generate::{GenerateOptions, GeneratedChain, Transactions, generate},
     },
-    ports::{Chain, ChainError},
+    ports::{Chain, ChainError, Journal},
     types::{BlockRef, BlockRoot, Height},
 };
 
@@ -171,6 +172,42 @@ fn truncates_and_goes_on(chain: &dyn Chain) {
         assert_eq!(chain.append(sample().range(next)).unwrap(), sample().at(head));
         assert_holds(chain, head);
     }
+}
+
+/// A checkpoint at this height.
+pub(crate) fn checkpoint(height: u64) -> Checkpoint {
+    let root = sample().at(height % SAMPLE_BLOCKS).root;
+    let kind = CheckpointKind::Periodic;
+    Checkpoint { height: Height::new(height), root, kind, made_unix_seconds: 1_700_000_000 }
+}
+
+/// Checks a new journal, and leaves checkpoints and the state of a run in it.
+pub(crate) fn check_journal(journal: &dyn Journal) {
+    assert_eq!(journal.run_state().unwrap(), None);
+    assert!(journal.checkpoints().unwrap().0.is_empty());
+    for mode in [RunMode::Running, RunMode::Paused] {
+        let run = RunState { session: 7, mode, target: Some(Height::new(9)) };
+        journal.put_run_state(&run).unwrap();
+        assert_eq!(journal.run_state().unwrap(), Some(run));
+    }
+    // Not in the order of their numbers as text, nor of their first bytes.
+    for height in [1000, 200, 70_000, 200] {
+        journal.put_checkpoint(&checkpoint(height)).unwrap();
+    }
+    let kept = || journal.checkpoints().unwrap().0;
+    assert_eq!(kept(), [checkpoint(200), checkpoint(1000), checkpoint(70_000)]);
+    journal.put_checkpoint(&Checkpoint { made_unix_seconds: 1, ..checkpoint(1000) }).unwrap();
+    journal.remove_checkpoint(Height::new(200)).unwrap();
+    journal.remove_checkpoint(Height::new(201)).unwrap();
+    assert_eq!(
+        kept(),
+        [Checkpoint { made_unix_seconds: 1, ..checkpoint(1000) }, checkpoint(70_000)]
+    );
+}
+
+#[test]
+fn the_journal_in_memory_keeps_the_contract() {
+    check_journal(&super::memory::MemoryJournal::default());
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! A chain in memory, for embedders' tests and simulations: nothing survives the last clone.
+//! A chain and a journal in memory, for embedders' tests and simulations: nothing survives the last
+//! clone.
 //!
-//! Keeps the contract of [`Chain`] as the store on disk does, except that there is no disk to fail.
+//! They keep the contracts of [`Chain`] and [`Journal`] as the store on disk does, except that
+//! there is no disk to fail.
 
 use std::{
     collections::BTreeMap,
@@ -15,50 +17,6 @@ use crate::{
     ports::{BlockSource, Chain, ChainError, Journal},
     types::{BlockRef, BlockRoot, Height},
 };
-
-/// Checkpoints and the state of the run in memory. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryJournal {
-    records: Arc<Mutex<Records>>,
-}
-
-#[derive(Debug, Default)]
-struct Records {
-    run: Option<RunState>,
-    checkpoints: BTreeMap<Height, Checkpoint>,
-}
-
-impl MemoryJournal {
-    fn records(&self) -> MutexGuard<'_, Records> {
-        // Each change is one call, so a panic elsewhere cannot have left half of it.
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Journal for MemoryJournal {
-    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
-        self.records().run = Some(run.clone());
-        Ok(())
-    }
-
-    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
-        Ok(self.records().run.clone())
-    }
-
-    fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
-        self.records().checkpoints.insert(checkpoint.height, checkpoint.clone());
-        Ok(())
-    }
-
-    fn checkpoints(&self) -> Result<(Vec<Checkpoint>, Vec<ChainError>), ChainError> {
-        Ok((self.records().checkpoints.values().cloned().collect(), Vec::new()))
-    }
-
-    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
-        self.records().checkpoints.remove(&height);
-        Ok(())
-    }
-}
 
 /// A chain in memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -168,5 +126,49 @@ impl Chain for MemoryChain {
         let count = self.count_to(&above, height)?;
         above.truncate(count);
         Ok(self.head_of(&above).block_ref())
+    }
+}
+
+/// A journal in memory. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryJournal {
+    records: Arc<Mutex<Records>>,
+}
+
+#[derive(Debug, Default)]
+struct Records {
+    run: Option<RunState>,
+    checkpoints: BTreeMap<Height, Checkpoint>,
+}
+
+impl MemoryJournal {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        // Each call changes one record whole, so a panic elsewhere cannot have left half of one.
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
+        self.records().run = Some(run.clone());
+        Ok(())
+    }
+
+    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
+        Ok(self.records().run.clone())
+    }
+
+    fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
+        self.records().checkpoints.insert(checkpoint.height, checkpoint.clone());
+        Ok(())
+    }
+
+    fn checkpoints(&self) -> Result<(Vec<Checkpoint>, Vec<ChainError>), ChainError> {
+        Ok((self.records().checkpoints.values().cloned().collect(), Vec::new()))
+    }
+
+    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
+        self.records().checkpoints.remove(&height);
+        Ok(())
     }
 }

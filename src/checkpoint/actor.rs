@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
     Checkpoint, CheckpointKind, CheckpointMsg, RunState,
@@ -44,7 +44,8 @@ pub struct State {
     args: CheckpointArgs,
     newest: Height,
     work: VecDeque<Work>,
-    working: bool,
+    /// The piece of work under way.
+    working: Option<JoinHandle<()>>,
 }
 
 enum Work {
@@ -74,7 +75,7 @@ impl Actor for CheckpointStore {
             tracing::warn!(%error, "a checkpoint fails its checks and is not used");
         }
         let newest = checkpoints.last().map_or(Height::GENESIS, |newest| newest.height);
-        Ok(State { args, newest, work: VecDeque::new(), working: false })
+        Ok(State { args, newest, work: VecDeque::new(), working: None })
     }
 
     async fn post_start(
@@ -106,24 +107,39 @@ impl Actor for CheckpointStore {
             CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
             CheckpointMsg::Done { made } => {
-                state.working = false;
+                state.working = None;
                 if made.map_err(JournalFailure)?.is_some() {
                     tell(state);
                 }
             }
         }
-        if !state.working
+        if state.working.is_none()
             && let Some(work) = state.work.pop_front()
         {
-            state.working = true;
             let args = state.args.clone();
-            spawn_blocking(move || {
+            state.working = Some(spawn_blocking(move || {
                 let made = perform(&args, work);
+                // Let go before it is told: after the message nobody waits for this thread.
+                drop(args);
                 // A checkpoint store that is gone left nothing half done: records are whole.
                 let _ = myself.cast(CheckpointMsg::Done { made });
-            });
+            }));
         }
         Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<CheckpointMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // What was accepted is done before the journal is let go.
+        if let Some(working) = state.working.take() {
+            working.await?;
+        }
+        let (args, work) = (state.args.clone(), std::mem::take(&mut state.work));
+        let rest = move || work.into_iter().try_for_each(|work| perform(&args, work).map(|_| ()));
+        Ok(spawn_blocking(rest).await?.map_err(JournalFailure)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     core::{Core, Effect, Event},
     gate::{Gate, GateKeeper, View},
     message::Command,
-    phase::Phase,
+    phase::{Phase, Refused},
     progress::Progress,
 };
 use crate::{
@@ -113,7 +113,7 @@ impl Actor for SyncCoordinator {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.args.clock.now();
         let before = state.core.phase().name();
-        let effects = take(state, now, message);
+        let (effects, answer) = take(state, now, message);
         for effect in effects {
             perform(&myself, state, effect);
         }
@@ -122,34 +122,51 @@ impl Actor for SyncCoordinator {
             tracing::info!(from = before, to = after.name(), head = %state.core.head(), "phase");
         }
         while state.probes.try_join_next().is_some() {}
+        state.production = look_at_gate(state, now);
         state.args.status.send_replace(status(state, now));
+        if let Some(Answer { reply, done }) = answer {
+            // Last, so that who was answered finds the status changed. Who no longer waits for the
+            // answer needs none.
+            let _ = reply.send(done);
+        }
         Ok(())
     }
 }
 
-fn take(state: &mut State, now: Duration, message: CoordinatorMsg) -> Vec<Effect> {
+fn obey(state: &mut State, now: Duration, command: Command) -> (Vec<Effect>, Result<(), Refused>) {
+    match state.core.command(now, command) {
+        Ok(effects) => {
+            remember(state, command);
+            (effects, Ok(()))
+        }
+        Err(refused) => (Vec::new(), Err(refused)),
+    }
+}
+
+/// What a command is answered, once everything it changed is done.
+struct Answer {
+    reply: RpcReplyPort<Result<(), Refused>>,
+    done: Result<(), Refused>,
+}
+
+fn take(
+    state: &mut State,
+    now: Duration,
+    message: CoordinatorMsg,
+) -> (Vec<Effect>, Option<Answer>) {
     let event = match message {
         CoordinatorMsg::Command { command, reply } => {
-            let done = state.core.command(now, command);
-            if done.is_ok() {
-                remember(state, command);
-            }
-            let (effects, answer) = match done {
-                Ok(effects) => (effects, Ok(())),
-                Err(refused) => (Vec::new(), Err(refused)),
-            };
-            // Who no longer waits for the answer needs none.
-            let _ = reply.send(answer);
-            return effects;
+            let (effects, done) = obey(state, now, command);
+            return (effects, Some(Answer { reply, done }));
         }
         CoordinatorMsg::ReadStatus { reply } => {
             let _ = reply.send(status(state, now));
-            return Vec::new();
+            return (Vec::new(), None);
         }
-        CoordinatorMsg::Restored { run } => return restore(state, now, run),
+        CoordinatorMsg::Restored { run } => return (restore(state, now, run), None),
         CoordinatorMsg::CheckpointMade { height } => {
             state.last_checkpoint = Some(height);
-            return Vec::new();
+            return (Vec::new(), None);
         }
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
         CoordinatorMsg::Imported { head, blocks, bytes } => {
@@ -164,11 +181,10 @@ fn take(state: &mut State, now: Duration, message: CoordinatorMsg) -> Vec<Effect
         CoordinatorMsg::SchedulerStarted => Event::SchedulerStarted,
         CoordinatorMsg::Tick => {
             state.progress.sample(now);
-            state.production = look_at_gate(state, now);
             Event::Tick
         }
     };
-    state.core.apply(now, event)
+    (state.core.apply(now, event), None)
 }
 
 /// What was commanded survives this incarnation.

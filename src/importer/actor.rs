@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
     ImporterMsg,
@@ -48,7 +48,8 @@ pub struct State {
     args: ImporterArgs,
     tip: LinkPoint,
     queue: VecDeque<Arc<Segment>>,
-    committing: bool,
+    /// The transaction under way.
+    commit: Option<JoinHandle<()>>,
 }
 
 impl State {
@@ -68,7 +69,7 @@ impl Actor for BlockImporter {
         args: ImporterArgs,
     ) -> Result<State, ActorProcessingErr> {
         let tip = read_tip(&args.chain).await?;
-        Ok(State { args, tip, queue: VecDeque::new(), committing: false })
+        Ok(State { args, tip, queue: VecDeque::new(), commit: None })
     }
 
     async fn post_start(
@@ -98,8 +99,20 @@ impl Actor for BlockImporter {
                 let _ = reply.send(state.head());
             }
         }
-        if !state.committing {
+        if state.commit.is_none() {
             commit(&myself, state);
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<ImporterMsg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // Nobody may use the store once the importer has stopped.
+        if let Some(commit) = state.commit.take() {
+            commit.await?;
         }
         Ok(())
     }
@@ -132,13 +145,15 @@ fn commit(myself: &ActorRef<ImporterMsg>, state: &mut State) {
         bytes: batch.blocks.iter().map(|block| block.raw().len() as u64).sum(),
         stop: batch.stop,
     });
-    state.committing = true;
     let (chain, myself) = (Arc::clone(&state.args.chain), myself.clone());
-    spawn_blocking(move || {
-        let result = chain.append(&batch.blocks);
+    let blocks = batch.blocks;
+    state.commit = Some(spawn_blocking(move || {
+        let result = chain.append(&blocks);
+        // Let go before it is told: after the message nobody waits for this thread.
+        drop((chain, blocks));
         // An importer that died meanwhile is followed by one that reads the head from the store.
         let _ = myself.cast(ImporterMsg::Committed { batch: committed, result });
-    });
+    }));
 }
 
 fn committed(
@@ -146,7 +161,7 @@ fn committed(
     batch: CommittedBatch,
     result: Result<BlockRef, ChainError>,
 ) -> Result<(), StoreFailure> {
-    state.committing = false;
+    state.commit = None;
     match result {
         Ok(head) => {
             state.tip = batch.tip;

@@ -42,6 +42,10 @@ pub trait NetworkStarter: Send + Sync + 'static {
         source: Arc<dyn BlockSource>,
         events: Arc<dyn NetworkEvents>,
     ) -> BoxFuture<'static, Result<Arc<dyn PeerNetwork>, NetworkError>>;
+
+    /// Resolves when no network of this starter runs: the one started last was dropped, and has
+    /// let go of its sockets and of what it served.
+    fn ended(&self) -> BoxFuture<'static, ()>;
 }
 
 /// Where a network reports to. Must not block.

@@ -47,6 +47,8 @@ impl Supervisor {
             newborn.attend(&root).await;
             let exit = launcher.outcome().unwrap_or(SupervisorExit::Lost);
             close(slice::from_ref(&root));
+            // Who waits for the end may rely on nothing of the tree being held by it any more.
+            drop((launcher, root));
             reports.publish(Report::Stopped { supervisor: id, exit: exit.clone() });
             ended.send_replace(Some(exit));
         });

@@ -94,6 +94,18 @@ impl NetworkStarter for Libp2pStarter {
         let server = BlockServer::new(source, self.shared.options.replies_max);
         Box::pin(self.start_with(Arc::new(server), events))
     }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let mut earlier = shared.earlier.lock().await;
+            if let Some(task) = &mut earlier.task {
+                // How it ended was reported by itself; that it ended is what counts.
+                let _ = task.await;
+                earlier.task = None;
+            }
+        })
+    }
 }
 
 impl Shared {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::{BlockDamage, IndexError, SegmentError};
+use super::{BlockDamage, IndexError, RecordStoreError, SegmentError};
 use crate::ports::ChainError;
 
 impl From<SegmentError> for ChainError {
@@ -51,8 +51,19 @@ impl From<BlockDamage> for ChainError {
     }
 }
 
+impl From<RecordStoreError> for ChainError {
+    fn from(error: RecordStoreError) -> Self {
+        match error {
+            RecordStoreError::Index(error) => error.into(),
+            RecordStoreError::BadRecord { .. } | RecordStoreError::LongKey { .. } => {
+                Self::Corrupt(in_full(&error))
+            }
+        }
+    }
+}
+
 /// The error with its causes, since the port carries text.
-pub(super) fn in_full(error: &dyn Error) -> String {
+fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

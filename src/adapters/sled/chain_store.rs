@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    IndexError, OpenError, RunState,
+    IndexError, OpenError, RecordStore,
     index::{Entry, Index},
     opening::{self, Opened, check_block},
     segments::{SegmentReader, SegmentWriter},
@@ -94,8 +94,8 @@ impl ChainStore {
     ///
     /// # Errors
     /// [`IndexError::Io`] and [`IndexError::Damaged`].
-    pub fn run_state(&self) -> Result<RunState, IndexError> {
-        RunState::open(self.shared.index.database())
+    pub fn records(&self) -> Result<RecordStore, IndexError> {
+        RecordStore::open(self.shared.index.database())
     }
 
     /// The height of the stored block with this root, if it is stored.

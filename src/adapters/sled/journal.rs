@@ -1,70 +1,118 @@
-//! Checkpoints and the state of the run, as records of the data directory.
+//! Checkpoints and the state of the run, as records in the database.
 
-use super::{RecordKey, RecordKind, RunState, RunStateError, chain_error::in_full};
+use super::{RecordKey, RecordKind, RecordStore};
 use crate::{
-    checkpoint::{Checkpoint, RunState as Run},
+    checkpoint::{Checkpoint, RunState},
     ports::{ChainError, Journal},
     types::Height,
 };
 
+/// Checkpoints, under their height.
 const CHECKPOINTS: RecordKind = RecordKind::new("checkpoint", 1);
-const RUN: RecordKind = RecordKind::new("run", 1);
-/// Most checkpoints that are read back. Unit: records. Periodic ones are pruned to a few; the rest
-/// was made by hand. Too low: some are not shown. Too high: memory, about 100 bytes each.
-const CHECKPOINTS_MAX: usize = 10_000;
 
-impl Journal for RunState {
-    fn put_run_state(&self, run: &Run) -> Result<(), ChainError> {
-        self.put(RUN, &run_key(), run)?;
+/// The state of the run, under one key.
+const RUN: RecordKind = RecordKind::new("run", 1);
+
+/// Checkpoints read at once. Source: tens are kept, manual ones besides. Too low: some are not
+/// found. Too high: memory for a database that somebody else filled.
+const CHECKPOINTS_MAX: usize = 65_536;
+
+impl Journal for RecordStore {
+    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
+        self.put(RUN, &last_run(), run)?;
         Ok(self.flush()?)
     }
 
-    fn run_state(&self) -> Result<Option<Run>, ChainError> {
-        Ok(self.get(RUN, &run_key())?)
+    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
+        Ok(self.get(RUN, &last_run())?)
     }
 
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
-        self.put(CHECKPOINTS, &height_key(checkpoint.height), checkpoint)?;
+        self.put(CHECKPOINTS, &at(checkpoint.height), checkpoint)?;
         Ok(self.flush()?)
     }
 
     fn checkpoints(&self) -> Result<(Vec<Checkpoint>, Vec<ChainError>), ChainError> {
-        let mut good = Vec::new();
-        let mut damaged = Vec::new();
-        for (key, checkpoint) in self.list::<Checkpoint>(CHECKPOINTS, CHECKPOINTS_MAX)? {
-            match checkpoint {
-                Ok(checkpoint) if height_key(checkpoint.height) == key => good.push(checkpoint),
-                Ok(_) => damaged.push(ChainError::Corrupt(format!(
-                    "the checkpoint record {key} is of another height"
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for (key, found) in self.list::<Checkpoint>(CHECKPOINTS, CHECKPOINTS_MAX)? {
+            match found {
+                Ok(checkpoint) if at(checkpoint.height) == key => good.push(checkpoint),
+                Ok(checkpoint) => bad.push(ChainError::Corrupt(format!(
+                    "the checkpoint record {key} holds the checkpoint of height {}",
+                    checkpoint.height
                 ))),
-                Err(error) => damaged.push(error.into()),
+                Err(error) => bad.push(error.into()),
             }
         }
-        Ok((good, damaged))
+        Ok((good, bad))
     }
 
     fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
-        self.remove(CHECKPOINTS, &height_key(height))?;
+        self.remove(CHECKPOINTS, &at(height))?;
         Ok(self.flush()?)
     }
 }
 
-fn run_key() -> RecordKey {
+fn last_run() -> RecordKey {
     RecordKey::new("last")
 }
 
 /// Big-endian, so that the order of keys is the order of heights.
-fn height_key(height: Height) -> RecordKey {
+fn at(height: Height) -> RecordKey {
     RecordKey::new(height.get().to_be_bytes())
 }
 
-impl From<RunStateError> for ChainError {
-    fn from(error: RunStateError) -> Self {
-        match error {
-            RunStateError::Index(index) => index.into(),
-            RunStateError::BadRecord { .. } | RunStateError::LongKey { .. } => {
-                Self::Corrupt(in_full(&error))
-            }
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::{
+        super::{data_dir, database::Database},
+        *,
+    };
+    use crate::{
+        adapters::conformance::{check_journal, checkpoint},
+        types::BlockRoot,
+    };
+
+    fn open(dir: &TempDir) -> RecordStore {
+        let lock = data_dir::claim(dir.path(), BlockRoot::ZERO).unwrap();
+        RecordStore::open(&Database::open(&dir.path().join("index"), lock).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_journal_on_disk_keeps_the_contract_and_its_records() {
+        let dir = TempDir::new().unwrap();
+        check_journal(&open(&dir));
+        let journal = open(&dir);
+        let (kept, bad) = journal.checkpoints().unwrap();
+        assert!(!kept.is_empty() && bad.is_empty());
+        assert!(journal.run_state().unwrap().is_some());
+    }
+
+    #[test]
+    fn names_bad_checkpoints_and_returns_the_others() {
+        let dir = TempDir::new().unwrap();
+        let journal = open(&dir);
+        for height in [100, 200, 300] {
+            journal.put_checkpoint(&checkpoint(height)).unwrap();
         }
+        journal.put(CHECKPOINTS, &at(Height::new(200)), &7_u64).unwrap();
+        journal.put(CHECKPOINTS, &at(Height::new(300)), &checkpoint(400)).unwrap();
+        let (good, bad) = journal.checkpoints().unwrap();
+        assert_eq!(good, [checkpoint(100)]);
+        assert_eq!(bad.len(), 2);
+        assert!(bad.iter().all(|error| matches!(error, ChainError::Corrupt(_))), "{bad:?}");
+    }
+
+    #[test]
+    fn refuses_a_run_state_of_a_later_release() {
+        let dir = TempDir::new().unwrap();
+        let journal = open(&dir);
+        journal.put(RecordKind::new("run", 2), &last_run(), &7_u64).unwrap();
+        assert!(matches!(
+            journal.run_state(),
+            Err(ChainError::Corrupt(text)) if text.contains("version 2")
+        ));
     }
 }

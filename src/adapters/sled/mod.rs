@@ -9,7 +9,7 @@
 //! alys-sync.json       layout version and chain: says that the directory is ours
 //! LOCK                 held by the process that uses it
 //! blocks/00000001.seg  bodies as they were received, each with length and checksum
-//! index/               the database: heights, roots, head, run state
+//! index/               the database: heights, roots, head, small records
 //! ```
 //! The order of an append: bodies written, bodies synced, then entries and head in one transaction,
 //! flushed and synced; only then it returns. When the directory is opened, whole blocks that a
@@ -25,7 +25,7 @@ mod journal;
 mod open_error;
 mod opening;
 mod record;
-mod run_state;
+mod record_store;
 mod segments;
 mod tail;
 #[cfg(test)]
@@ -35,5 +35,5 @@ pub use chain_store::{ChainStore, StoreOptions};
 pub use database::IndexError;
 pub use open_error::{BlockDamage, OpenError};
 pub use record::RecordError;
-pub use run_state::{Listed, RecordKey, RecordKind, RunState, RunStateError};
+pub use record_store::{Listed, RecordKey, RecordKind, RecordStore, RecordStoreError};
 pub use segments::SegmentError;

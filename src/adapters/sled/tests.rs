@@ -348,11 +348,11 @@ fn one_directory_serves_one_store_of_one_chain() {
     let dir = stored(3);
     let store = open(dir.path());
     assert!(matches!(refused(dir.path()), OpenError::Locked { .. }));
-    let run_state = store.run_state().unwrap();
+    let records = store.records().unwrap();
     drop(store);
     // Whoever still holds the records holds the directory.
     assert!(matches!(refused(dir.path()), OpenError::Locked { .. }));
-    drop(run_state);
+    drop(records);
     assert!(matches!(
         ChainStore::open(dir.path(), &other_sample().genesis, SMALL),
         Err(OpenError::OtherChain { .. })

@@ -1,5 +1,6 @@
 //! What the tests share: real chains, serving peers, and a node under test.
 
+pub mod behaviour;
 mod chains;
 mod node;
 mod servers;

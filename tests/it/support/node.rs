@@ -60,7 +60,7 @@ impl TestNode {
             spec: Arc::clone(&chain.spec),
             verifier: chain.verifier(),
             chain: Arc::new(store.clone()),
-            journal: Arc::new(store.run_state().unwrap()),
+            journal: Arc::new(store.records().unwrap()),
             network: Arc::new(Libp2pStarter::new(options, Keypair::generate_ed25519())),
             compute: Arc::new(RayonCompute::new(0).unwrap()),
             clock: Arc::new(SystemClock::start()),
@@ -93,6 +93,17 @@ impl TestNode {
 
     pub async fn until_synced(&self) -> SyncStatus {
         self.until("synced", |status| matches!(status.phase, Phase::Synced { .. })).await
+    }
+
+    /// Waits until nothing holds memory of the budget; at the head only probes take any, and
+    /// give it back at once.
+    pub async fn until_budget_is_free(&self) {
+        let free = timeout(DEADLINE, async {
+            while self.node.budget().used > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(free.await.is_ok(), "permits leaked: {:?}", self.node.budget());
     }
 
     /// Stops the node in order and gives its data directory free.

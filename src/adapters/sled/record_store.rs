@@ -1,8 +1,9 @@
-//! Small durable records beside the chain: checkpoints, the peer book, run state.
+//! Small durable records beside the chain, by kind and key.
 //!
-//! Owns their place in the database and their envelopes. Does not know what they mean. A record
-//! that fails its checks is reported under its kind and key, so that its owner can skip it; the
-//! others stay readable. All calls block on the disk: never call one on an async worker.
+//! Owns their place in the database and their envelopes. Does not know what they mean: see
+//! [`super::journal`]. A record that fails its checks is reported under its kind and key, so that
+//! its owner can skip it; the others stay readable. All calls block on the disk: never call one on
+//! an async worker.
 
 use std::{fmt, sync::Arc};
 
@@ -84,7 +85,7 @@ impl fmt::Display for RecordKey {
 
 /// Why a record could not be written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum RunStateError {
+pub enum RecordStoreError {
     /// The record fails its checks, or is too long to be written.
     #[error("the {kind} record {key} fails its checks")]
     BadRecord {
@@ -105,39 +106,39 @@ pub enum RunStateError {
         max: usize,
     },
     /// The database failed.
-    #[error("the run state cannot be reached")]
+    #[error("the records cannot be reached")]
     Index(#[from] IndexError),
 }
 
 /// What a listing found under one key.
-pub type Listed<T> = (RecordKey, Result<T, RunStateError>);
+pub type Listed<T> = (RecordKey, Result<T, RecordStoreError>);
 
 /// The records of a data directory. Cheap to clone, and keeps the directory in use.
 #[derive(Debug, Clone)]
-pub struct RunState {
+pub struct RecordStore {
     records: Tree,
     /// Last, because trees must go before the database does.
     database: Arc<Database>,
 }
 
-impl RunState {
+impl RecordStore {
     pub(super) fn open(database: &Arc<Database>) -> Result<Self, IndexError> {
-        Ok(Self { records: database.tree("run_state")?, database: Arc::clone(database) })
+        Ok(Self { records: database.tree("records")?, database: Arc::clone(database) })
     }
 
-    /// Writes a record over the one that is there, if any. Durable after [`RunState::flush`].
+    /// Writes a record over the one that is there, if any. Durable after [`RecordStore::flush`].
     ///
     /// # Errors
-    /// [`RunStateError::LongKey`] and [`RunStateError::BadRecord`] with nothing written;
-    /// [`RunStateError::Index`].
+    /// [`RecordStoreError::LongKey`] and [`RecordStoreError::BadRecord`] with nothing written;
+    /// [`RecordStoreError::Index`].
     pub fn put<T: Serialize>(
         &self,
         kind: RecordKind,
         key: &RecordKey,
         body: &T,
-    ) -> Result<(), RunStateError> {
+    ) -> Result<(), RecordStoreError> {
         let record = record::encode(kind.version, BODY_BYTES_MAX, body)
-            .map_err(|source| RunStateError::BadRecord { kind, key: key.clone(), source })?;
+            .map_err(|source| RecordStoreError::BadRecord { kind, key: key.clone(), source })?;
         self.records.insert(path(kind, key)?, record).map_err(IndexError::from_sled("writing"))?;
         Ok(())
     }
@@ -145,12 +146,12 @@ impl RunState {
     /// The record under `key`, or `None` if there is none.
     ///
     /// # Errors
-    /// Each [`RunStateError`].
+    /// Each [`RecordStoreError`].
     pub fn get<T: DeserializeOwned>(
         &self,
         kind: RecordKind,
         key: &RecordKey,
-    ) -> Result<Option<T>, RunStateError> {
+    ) -> Result<Option<T>, RecordStoreError> {
         let found = self.records.get(path(kind, key)?).map_err(IndexError::from_sled("reading"))?;
         found.map(|record| decode(kind, key, &record)).transpose()
     }
@@ -159,12 +160,12 @@ impl RunState {
     /// error where it fails its checks.
     ///
     /// # Errors
-    /// [`RunStateError::Index`].
+    /// [`RecordStoreError::Index`].
     pub fn list<T: DeserializeOwned>(
         &self,
         kind: RecordKind,
         records_max: usize,
-    ) -> Result<Vec<Listed<T>>, RunStateError> {
+    ) -> Result<Vec<Listed<T>>, RecordStoreError> {
         let prefix = kind.prefix();
         let mut listed = Vec::new();
         for found in self.records.scan_prefix(&prefix).take(records_max) {
@@ -176,11 +177,11 @@ impl RunState {
         Ok(listed)
     }
 
-    /// Removes a record and says whether there was one. Durable after [`RunState::flush`].
+    /// Removes a record and says whether there was one. Durable after [`RecordStore::flush`].
     ///
     /// # Errors
-    /// [`RunStateError::LongKey`] and [`RunStateError::Index`].
-    pub fn remove(&self, kind: RecordKind, key: &RecordKey) -> Result<bool, RunStateError> {
+    /// [`RecordStoreError::LongKey`] and [`RecordStoreError::Index`].
+    pub fn remove(&self, kind: RecordKind, key: &RecordKey) -> Result<bool, RecordStoreError> {
         let path = path(kind, key)?;
         Ok(self.records.remove(path).map_err(IndexError::from_sled("writing"))?.is_some())
     }
@@ -188,16 +189,16 @@ impl RunState {
     /// Makes every write that returned before this call survive a power loss.
     ///
     /// # Errors
-    /// [`RunStateError::Index`].
-    pub fn flush(&self) -> Result<(), RunStateError> {
+    /// [`RecordStoreError::Index`].
+    pub fn flush(&self) -> Result<(), RecordStoreError> {
         Ok(self.database.make_durable()?)
     }
 }
 
-fn path(kind: RecordKind, key: &RecordKey) -> Result<Vec<u8>, RunStateError> {
+fn path(kind: RecordKind, key: &RecordKey) -> Result<Vec<u8>, RecordStoreError> {
     let length = key.as_bytes().len();
     if length > KEY_BYTES_MAX {
-        return Err(RunStateError::LongKey { length, max: KEY_BYTES_MAX });
+        return Err(RecordStoreError::LongKey { length, max: KEY_BYTES_MAX });
     }
     let mut path = kind.prefix();
     path.extend_from_slice(key.as_bytes());
@@ -208,9 +209,9 @@ fn decode<T: DeserializeOwned>(
     kind: RecordKind,
     key: &RecordKey,
     record: &[u8],
-) -> Result<T, RunStateError> {
+) -> Result<T, RecordStoreError> {
     record::decode(kind.version, BODY_BYTES_MAX, record)
-        .map_err(|source| RunStateError::BadRecord { kind, key: key.clone(), source })
+        .map_err(|source| RecordStoreError::BadRecord { kind, key: key.clone(), source })
 }
 
 #[cfg(test)]
@@ -224,9 +225,9 @@ mod tests {
     const MARKS_LATER: RecordKind = RecordKind::new("mark", 2);
     const OTHERS: RecordKind = RecordKind::new("mar", 1);
 
-    fn open(dir: &TempDir) -> RunState {
+    fn open(dir: &TempDir) -> RecordStore {
         let lock = data_dir::claim(dir.path(), BlockRoot::ZERO).unwrap();
-        RunState::open(&Database::open(&dir.path().join("index"), lock).unwrap()).unwrap()
+        RecordStore::open(&Database::open(&dir.path().join("index"), lock).unwrap()).unwrap()
     }
 
     fn key(text: &str) -> RecordKey {
@@ -275,7 +276,7 @@ mod tests {
         let refused = state.get::<u64>(MARKS, &key("b")).unwrap_err();
         assert!(matches!(
             &refused,
-            RunStateError::BadRecord { source: RecordError::BadChecksum { .. }, key: named, .. }
+            RecordStoreError::BadRecord { source: RecordError::BadChecksum { .. }, key: named, .. }
                 if *named == key("b")
         ));
         assert_eq!(refused.to_string(), "the mark record b fails its checks");
@@ -291,7 +292,7 @@ mod tests {
         state.put(MARKS_LATER, &key("a"), &1_u64).unwrap();
         assert!(matches!(
             state.get::<u64>(MARKS, &key("a")),
-            Err(RunStateError::BadRecord {
+            Err(RecordStoreError::BadRecord {
                 source: RecordError::FutureVersion { found: 2, known: 1 },
                 ..
             })
@@ -303,11 +304,11 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let state = open(&dir);
         let long = RecordKey::new(vec![b'k'; KEY_BYTES_MAX + 1]);
-        assert!(matches!(state.put(MARKS, &long, &1_u64), Err(RunStateError::LongKey { .. })));
+        assert!(matches!(state.put(MARKS, &long, &1_u64), Err(RecordStoreError::LongKey { .. })));
         let body = vec![0_u8; 65 << 10];
         assert!(matches!(
             state.put(MARKS, &key("a"), &body),
-            Err(RunStateError::BadRecord { source: RecordError::BadBody { .. }, .. })
+            Err(RecordStoreError::BadRecord { source: RecordError::BadBody { .. }, .. })
         ));
         assert_eq!(state.get::<Vec<u8>>(MARKS, &key("a")).unwrap(), None);
     }

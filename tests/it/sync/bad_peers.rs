@@ -1,0 +1,175 @@
+use std::sync::{Arc, atomic::Ordering};
+
+use alys_sync::{
+    coordinator::{FailureReason, Phase},
+    reputation::PeerState,
+    types::Height,
+};
+
+use crate::support::{
+    Server, TestChain, TestNode,
+    behaviour::{Counter, changing, cut, empty, one_block, silent},
+    config, generated, golden, serve, serve_raw,
+};
+
+async fn synced_from(chain: &Arc<TestChain>, servers: &[&Server]) -> TestNode {
+    let node = TestNode::fresh(chain, config(servers)).await;
+    node.node.start_sync(None).await.unwrap();
+    let status = node.until_synced().await;
+    assert_eq!((status.current_height, status.head), (chain.head.height, chain.head.root));
+    node
+}
+
+fn state_of(node: &TestNode, server: &Server) -> PeerState {
+    let (status, peer) = (node.node.status(), server.peer.to_string());
+    status.peers.iter().find(|known| known.peer == peer).unwrap().state.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_one_block_a_request_are_asked_often_and_never_too_much_at_once() {
+    let chain = Arc::new(golden().until(1_500));
+    let counters = [Arc::new(Counter::default()), Arc::new(Counter::default())];
+    let first = serve_raw(one_block(chain.clone(), counters[0].clone())).await;
+    let second = serve_raw(one_block(chain.clone(), counters[1].clone())).await;
+    let node = synced_from(&chain, &[&first, &second]).await;
+    for counter in &counters {
+        let open_max = counter.open_max.load(Ordering::SeqCst);
+        assert!((4..=30).contains(&open_max), "{open_max} requests at once");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn liar_is_out_and_the_chain_is_the_true_one() {
+    let chain = Arc::new(golden().until(1_500));
+    // The last bit of the signature of every block but the first: a peer that passes the check.
+    let liar = serve_raw(changing(chain.clone(), |height, mut block| {
+        if height > 1 {
+            let last = block.len() - 1;
+            block[last] = if block[last] == b'0' { b'1' } else { b'0' };
+        }
+        block
+    }))
+    .await;
+    let honest = serve(chain.clone()).await;
+    let node = synced_from(&chain, &[&liar, &honest]).await;
+    assert_eq!(state_of(&node, &liar), PeerState::Banned);
+    assert_eq!(state_of(&node, &honest), PeerState::Usable);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_canonical_block_convict_their_sender() {
+    let chain = Arc::new(golden().until(600));
+    let liar = serve_raw(changing(chain.clone(), |height, mut block| {
+        if height > 1 {
+            block.push(0xc0);
+        }
+        block
+    }))
+    .await;
+    let honest = serve(chain.clone()).await;
+    let node = synced_from(&chain, &[&liar, &honest]).await;
+    assert_eq!(state_of(&node, &liar), PeerState::Banned);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_peer_loses_its_ranges_to_others_and_is_not_banned() {
+    let chain = Arc::new(golden().until(1_500));
+    let quiet = serve_raw(silent(chain.clone())).await;
+    let honest = serve(chain.clone()).await;
+    let node = synced_from(&chain, &[&quiet, &honest]).await;
+    assert_eq!(state_of(&node, &quiet), PeerState::Usable);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_before_a_cut_is_used_and_the_rest_is_asked_again() {
+    let chain = Arc::new(golden().until(400));
+    let cutter = serve_raw(cut(chain.clone())).await;
+    let node = synced_from(&chain, &[&cutter]).await;
+    node.until("all blocks and some failures counted", |status| {
+        status.peers[0].failures > 0 && status.peers[0].blocks >= 400
+    })
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_replies_neither_end_the_sync_nor_hold_it_up() {
+    let chain = Arc::new(golden().until(600));
+    let useless = serve_raw(empty()).await;
+    let honest = serve(chain.clone()).await;
+    let node = synced_from(&chain, &[&useless, &honest]).await;
+    assert_eq!(state_of(&node, &useless), PeerState::Usable);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_that_closes_every_stream_never_makes_a_node_synced_above_genesis() {
+    let chain = Arc::new(golden().until(600));
+    let honest = serve(chain.clone()).await;
+    let useless = serve_raw(empty()).await;
+    let node = TestNode::fresh(&chain, config(&[&honest, &useless])).await;
+    node.node.start_sync(None).await.unwrap();
+    node.until_height(100).await;
+    drop(honest);
+    node.until("discovering or waiting", |status| status.usable_peers == 1).await;
+    let status = node.node.status();
+    assert!(!matches!(status.phase, Phase::Synced { .. }) || status.current_height.get() == 600);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_that_leaves_in_the_middle_is_replaced_by_the_others() {
+    let chain = golden();
+    let stays = serve(chain.clone()).await;
+    let leaves = serve(chain.clone()).await;
+    let node = TestNode::fresh(&chain, config(&[&stays, &leaves])).await;
+    node.node.start_sync(None).await.unwrap();
+    node.until_height(500).await;
+    drop(leaves);
+    let status = node.until_synced().await;
+    assert_eq!(status.head, chain.head.root);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stale_peer_serves_what_it_has_and_does_not_lower_the_target() {
+    let chain = Arc::new(golden().until(1_200));
+    let stale = serve(Arc::new(chain.until(300))).await;
+    let full = serve(chain.clone()).await;
+    let node = synced_from(&chain, &[&stale, &full]).await;
+    assert_eq!(state_of(&node, &stale), PeerState::Usable);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_of_another_chain_are_refused_with_both_genesis_roots() {
+    let ours = Arc::new(golden().until(10));
+    let theirs = generated(10, 7);
+    let stranger = serve(theirs.clone()).await;
+    let node = TestNode::fresh(&ours, config(&[&stranger])).await;
+    node.node.start_sync(None).await.unwrap();
+    let status = node.until("failed", |status| matches!(status.phase, Phase::Failed { .. })).await;
+    let Phase::Failed { reason, .. } = status.phase else { unreachable!() };
+    let expected = FailureReason::OtherChain {
+        peer: stranger.peer.to_string(),
+        theirs: theirs.genesis.root(),
+        ours: ours.genesis.root(),
+    };
+    assert_eq!(reason, expected);
+    assert_eq!(status.current_height, Height::GENESIS);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stranger_beside_an_honest_peer_does_not_matter() {
+    let ours = Arc::new(golden().until(300));
+    let stranger = serve(generated(10, 7)).await;
+    let honest = serve(ours.clone()).await;
+    let node = synced_from(&ours, &[&stranger, &honest]).await;
+    assert!(matches!(state_of(&node, &stranger), PeerState::OtherChain { .. }));
+    node.stop().await;
+}
