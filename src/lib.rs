@@ -12,6 +12,7 @@ pub mod config;
 pub mod consensus;
 pub mod coordinator;
 pub mod flow;
+pub mod http;
 pub mod importer;
 pub mod network;
 pub mod node;

@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! The command line of alys-sync. Start with `alys-sync demo`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

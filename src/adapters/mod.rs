@@ -1,5 +1,6 @@
 //! The outside world behind the ports: disk and network. Glue, no rules of sync.
 
+pub mod chain_file;
 #[cfg(test)]
 mod conformance;
 pub mod libp2p;

@@ -3,7 +3,10 @@
 //! Failure: a [`LinkFault`] never convicts anybody. Both blocks carry what they carry by a majority
 //! of the authorities; that they do not fit together means a fork or a stale server.
 
-use crate::types::{BlockRef, BlockRoot, ExecutionHash, Height};
+use crate::{
+    types::{BlockRef, BlockRoot, ExecutionHash, Height},
+    wire::block::EncodedBlock,
+};
 
 use super::verify::VerifiedBlock;
 
@@ -19,6 +22,15 @@ pub struct LinkPoint {
 }
 
 impl LinkPoint {
+    /// What a child of `block` must refer to, whoever signed `block`.
+    pub fn of(block: &EncodedBlock) -> Self {
+        Self {
+            height: block.height(),
+            root: block.root(),
+            execution_hash: block.block().message.execution_payload.block_hash,
+        }
+    }
+
     /// The block as height and root.
     pub const fn block_ref(&self) -> BlockRef {
         BlockRef { height: self.height, root: self.root }
@@ -64,17 +76,34 @@ pub enum LinkFault {
 /// # Errors
 /// [`LinkFault`], for the first of the three that does not hold.
 pub fn links(parent: &LinkPoint, child: &VerifiedBlock) -> Result<(), LinkFault> {
-    let at = child.block_ref();
-    if child.parent() != parent.root {
-        let (named, parent) = (child.parent(), parent.block_ref());
-        return Err(LinkFault::Parent { child: at, named, parent });
+    follows(parent, child.block_ref(), child.parent(), child.execution_parent())
+}
+
+/// The rule of [`links`] for a block of which nothing else was checked: what passes is a chain, but
+/// perhaps nobody's.
+///
+/// # Errors
+/// As [`links`].
+pub fn links_unverified(parent: &LinkPoint, child: &EncodedBlock) -> Result<(), LinkFault> {
+    let execution_parent = child.block().message.execution_payload.parent_hash;
+    follows(parent, child.block_ref(), child.parent(), execution_parent)
+}
+
+fn follows(
+    parent: &LinkPoint,
+    child: BlockRef,
+    named: BlockRoot,
+    execution_parent: ExecutionHash,
+) -> Result<(), LinkFault> {
+    if named != parent.root {
+        return Err(LinkFault::Parent { child, named, parent: parent.block_ref() });
     }
-    if parent.height.next() != Some(child.height()) {
-        return Err(LinkFault::Height { child: at, parent: parent.block_ref() });
+    if parent.height.next() != Some(child.height) {
+        return Err(LinkFault::Height { child, parent: parent.block_ref() });
     }
-    if child.execution_parent() != parent.execution_hash {
-        let (named, parent) = (child.execution_parent(), parent.execution_hash);
-        return Err(LinkFault::ExecutionParent { child: at, named, parent });
+    if execution_parent != parent.execution_hash {
+        let (named, parent) = (execution_parent, parent.execution_hash);
+        return Err(LinkFault::ExecutionParent { child, named, parent });
     }
     Ok(())
 }

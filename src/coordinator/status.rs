@@ -12,7 +12,6 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SyncStatus {
     /// Where the sync is.
-    #[serde(flatten)]
     pub phase: Phase,
     /// The number that stands for the phase in metrics.
     pub state_code: u8,

@@ -1,0 +1,151 @@
+//! Showing how far the work is: a bar on a terminal, plain lines elsewhere, log lines for a node
+//! that runs for ever.
+
+use std::{
+    borrow::Cow,
+    io::IsTerminal as _,
+    time::{Duration, Instant},
+};
+
+use alys_sync::{coordinator::SyncStatus, types::Height};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// Least time between two lines. Too low: floods a log file. Too high: seems to hang.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+/// Least time between two log lines of a node that runs for ever.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows progress until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    kind: Kind,
+    shown: Option<Shown>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Bar(ProgressBar),
+    Lines,
+    Logs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shown {
+    at: Instant,
+    phase: &'static str,
+    height: u64,
+}
+
+impl Progress {
+    /// A bar where standard error is a terminal, else lines.
+    pub(crate) fn bar_or_lines(bars: &MultiProgress) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self { kind: Kind::Lines, shown: None };
+        }
+        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = bars.add(ProgressBar::new(0).with_style(style));
+        Self { kind: Kind::Bar(bar), shown: None }
+    }
+
+    /// A bar where standard error is a terminal, else log lines.
+    pub(crate) fn bar_or_logs(bars: &MultiProgress) -> Self {
+        match Self::bar_or_lines(bars) {
+            Self { kind: Kind::Lines, .. } => Self { kind: Kind::Logs, shown: None },
+            bar => bar,
+        }
+    }
+
+    /// Shows where the sync is.
+    pub(crate) fn sync(&mut self, status: &SyncStatus) {
+        let phase = status.phase.name();
+        let (height, target) = (status.current_height, status.target_height);
+        let message = || {
+            format!(
+                "{}, {:.0} blocks/s, {} peers, ETA {}",
+                phase.replace('_', " "),
+                status.blocks_per_second,
+                status.usable_peers,
+                // Until a target is known the time to it is zero and means nothing.
+                eta(status.eta_seconds.filter(|_| target > Height::GENESIS)),
+            )
+        };
+        self.show(phase, height, target, message);
+    }
+
+    /// Shows how much of some work of known length is done.
+    pub(crate) fn work(&mut self, what: &'static str, done: u64, all: u64) {
+        self.show(what, Height::new(done), Height::new(all), || what.to_owned());
+    }
+
+    fn show(
+        &mut self,
+        phase: &'static str,
+        height: Height,
+        target: Height,
+        message: impl FnOnce() -> String,
+    ) {
+        let (height, target) = (height.get(), target.get());
+        let now = Shown { at: Instant::now(), phase, height };
+        match &self.kind {
+            Kind::Bar(bar) => {
+                bar.set_length(target);
+                bar.set_position(height);
+                bar.set_message(message());
+            }
+            Kind::Lines if self.entered(phase) || self.due(now, LINE_EVERY) => {
+                eprintln!("{height}/{target} {}", message());
+                self.shown = Some(now);
+            }
+            Kind::Logs if self.due(now, LOG_EVERY) => {
+                tracing::info!(height, target, "{}", message());
+                self.shown = Some(now);
+            }
+            Kind::Lines | Kind::Logs => {}
+        }
+    }
+
+    fn entered(&self, phase: &str) -> bool {
+        self.shown.is_some_and(|last| last.phase != phase)
+    }
+
+    fn due(&self, now: Shown, every: Duration) -> bool {
+        self.shown.is_none_or(|last| {
+            let moved = last.height != now.height || last.phase != now.phase;
+            moved && now.at.duration_since(last.at) >= every
+        })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        match &self.kind {
+            Kind::Bar(bar) => bar.finish_and_clear(),
+            Kind::Lines | Kind::Logs => {}
+        }
+    }
+}
+
+fn eta(seconds: Option<f64>) -> Cow<'static, str> {
+    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match seconds.map(|duration| duration.as_secs()) {
+        None => "unknown".into(),
+        Some(seconds @ 0..60) => format!("{seconds} s").into(),
+        Some(seconds @ 60..3600) => format!("{} min {} s", seconds / 60, seconds % 60).into(),
+        Some(seconds) => format!("{} h {} min", seconds / 3600, seconds / 60 % 60).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eta_is_told_in_units_that_fit() {
+        assert_eq!(eta(None), "unknown");
+        assert_eq!(eta(Some(f64::INFINITY)), "unknown");
+        assert_eq!(eta(Some(59.9)), "59 s");
+        assert_eq!(eta(Some(125.0)), "2 min 5 s");
+        assert_eq!(eta(Some(7_260.0)), "2 h 1 min");
+    }
+}

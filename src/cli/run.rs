@@ -1,0 +1,129 @@
+//! `run`: a full node.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use alys_sync::{
+    config::SyncConfig,
+    types::{Height, Multiaddr},
+};
+use clap::Args;
+
+use super::{
+    Answer, Context, Ending,
+    input::{load_genesis, load_spec, multiaddr},
+    node::{Goal, NodePlan, RunningNode, Watched},
+    progress::Progress,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  alys-sync run --chain-spec chain.json --genesis genesis.bin --data-dir node \\
+    --bootnode /ip4/203.0.113.7/tcp/9000/p2p/12D3KooW...
+  alys-sync run ... --until-synced --json      end with 0 at the head of the network
+  alys-sync run ... --until-synced --target 5000
+  alys-sync status --data-dir node             ask the running node";
+
+/// Run a full node: sync to the head of the network, stay there, serve blocks to others
+///
+/// It follows the network until it is stopped, unless --until-synced says when to end. Started
+/// again with the same data directory it goes on where it was.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RunArgs {
+    /// The chain specification: the node's own chain.json
+    #[arg(long, value_name = "FILE")]
+    chain_spec: PathBuf,
+    /// The genesis block, as a chain file of one record
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+    /// Where everything is kept; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Peers to connect to, with or without /p2p/PEER at the end
+    #[arg(
+        long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr,
+        required_unless_present = "listen"
+    )]
+    bootnode: Vec<Multiaddr>,
+    /// Where to accept connections, such as /ip4/0.0.0.0/tcp/9000 or /ip4/0.0.0.0/udp/9000/quic-v1
+    #[arg(long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr)]
+    listen: Vec<Multiaddr>,
+    /// End with 0 when synced, or with 1 and the reason when that cannot be
+    #[arg(long)]
+    until_synced: bool,
+    /// Sync to this height and no further, instead of to the head of the network
+    #[arg(long, value_name = "HEIGHT")]
+    target: Option<u64>,
+    /// Where to serve the status; there is no authentication, so keep it on loopback
+    ///
+    /// With port 0 a free one is taken. The data directory says which, in the file status.addr.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    http: SocketAddr,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What the sync may use of the machine.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct LimitArgs {
+    /// Threads that verify blocks; 0 for one on each core
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = workers)]
+    pub(crate) workers: usize,
+    /// Blocks downloaded and not yet imported take at most this much memory, in MiB
+    #[arg(
+        long, value_name = "N", default_value_t = 64,
+        value_parser = clap::value_parser!(u64).range(8..=65_536)
+    )]
+    pub(crate) memory_mb: u64,
+}
+
+/// The most threads that verify. Unit: threads. Source: no machine has more cores. Higher: a
+/// mistyped number exhausts the system's threads.
+const WORKERS_MAX: usize = 1_024;
+
+/// Reads a number of threads.
+pub(crate) fn workers(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count <= WORKERS_MAX);
+    count.ok_or_else(|| format!("give 0 to {WORKERS_MAX}"))
+}
+
+impl LimitArgs {
+    /// The default configuration with these limits and peers.
+    pub(crate) fn config(self, bootnodes: Vec<Multiaddr>) -> SyncConfig {
+        let mut config = SyncConfig { memory_bytes: self.memory_mb << 20, ..SyncConfig::default() };
+        config.peers.bootnodes = bootnodes;
+        config
+    }
+}
+
+pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Ending> {
+    let goal = if args.until_synced { Goal::Synced } else { Goal::Forever };
+    let target = args.target.map(Height::new);
+    let plan = NodePlan {
+        spec: load_spec(&args.chain_spec)?,
+        genesis: load_genesis(&args.genesis)?,
+        data_dir: args.data_dir,
+        config: args.limits.config(args.bootnode),
+        listen: args.listen,
+        workers: args.limits.workers,
+        http: args.http,
+    };
+    let mut node = RunningNode::start(plan, target).await?;
+    let mut shown = match goal {
+        Goal::Forever => Progress::bar_or_logs(&context.bars),
+        Goal::Synced => Progress::bar_or_lines(&context.bars),
+    };
+    let watched = node.watch(goal, &context.stop, &mut shown).await;
+    drop(shown);
+    let mut summary = node.stop().await;
+    summary.synced = matches!(watched, Watched::Reached);
+    match watched {
+        Watched::Reached => Ok(summary.into()),
+        Watched::Stopped if goal == Goal::Forever => Ok(summary.into()),
+        Watched::Stopped => {
+            let advice = "run it again with the same --data-dir to go on from this height";
+            Err(Ending::interrupted(advice).with(summary.into()))
+        }
+        Watched::Failed(failure) => Err(Ending::failed(failure).with(summary.into())),
+    }
+}

@@ -1,0 +1,131 @@
+//! `status`: asks a running node.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use alys_sync::http::{AskError, NodeReport, ask_status};
+use clap::Args;
+use hyper::Uri;
+
+use super::{Answer, Ending, node::STATUS_ADDRESS};
+
+const EXAMPLES: &str = "\
+Examples:
+  alys-sync status --data-dir node
+  alys-sync status --url http://127.0.0.1:9092 --json";
+
+/// Ask a running node where its sync is
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[group(required = true, multiple = false)]
+pub(crate) struct StatusArgs {
+    /// The data directory of the node
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the node serves its status (its --http)
+    #[arg(long, value_name = "URL")]
+    url: Option<Uri>,
+}
+
+/// Why there is no status.
+#[derive(Debug, thiserror::Error)]
+enum StatusFailure {
+    #[error("no node runs on {}: it has no {STATUS_ADDRESS}", dir.display())]
+    NotRunning { dir: PathBuf },
+    #[error("{} cannot be read", file.display())]
+    Unreadable {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} holds no address", file.display())]
+    NoAddress { file: PathBuf },
+    #[error("no node runs on {}: the one that wrote its {STATUS_ADDRESS} is gone", dir.display())]
+    Gone {
+        dir: PathBuf,
+        #[source]
+        source: AskError,
+    },
+}
+
+pub(crate) async fn status(args: StatusArgs) -> Result<Answer, Ending> {
+    let report = match (args.url, args.data_dir) {
+        (Some(url), _) => ask_status(&url).await.map_err(not_told)?,
+        (None, dir) => {
+            let dir = dir.expect("the command line requires one of the two");
+            let url = address_in(&dir).map_err(Ending::failed)?;
+            ask_status(&url).await.map_err(|error| not_told_in(&dir, error))?
+        }
+    };
+    let json = serde_json::to_value(&report).map_err(Ending::failed)?;
+    Ok(Answer::new(text(&report), json))
+}
+
+fn address_in(dir: &Path) -> Result<Uri, StatusFailure> {
+    let file = dir.join(STATUS_ADDRESS);
+    match fs::read_to_string(&file) {
+        Ok(address) => format!("http://{}", address.trim())
+            .parse()
+            .map_err(|_| StatusFailure::NoAddress { file }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StatusFailure::NotRunning { dir: dir.to_owned() })
+        }
+        Err(source) => Err(StatusFailure::Unreadable { file, source }),
+    }
+}
+
+fn not_told(error: AskError) -> Ending {
+    match error {
+        AskError::Url { .. } => Ending::bad_input(error),
+        AskError::Connect { .. }
+        | AskError::Http { .. }
+        | AskError::Refused { .. }
+        | AskError::TooLong { .. }
+        | AskError::Malformed { .. }
+        | AskError::TimedOut { .. } => Ending::failed(error),
+    }
+}
+
+fn not_told_in(dir: &Path, error: AskError) -> Ending {
+    match error {
+        AskError::Connect { .. } => {
+            Ending::failed(StatusFailure::Gone { dir: dir.to_owned(), source: error })
+        }
+        other @ (AskError::Url { .. }
+        | AskError::Http { .. }
+        | AskError::Refused { .. }
+        | AskError::TooLong { .. }
+        | AskError::Malformed { .. }
+        | AskError::TimedOut { .. }) => not_told(other),
+    }
+}
+
+fn text(report: &NodeReport) -> String {
+    let sync = &report.sync;
+    let mut lines = vec![
+        format!("state       {}", sync.phase.name().replace('_', " ")),
+        format!("height      {} of {}", sync.current_height, sync.target_height),
+        format!("head        {}", sync.head),
+        format!("genesis     {}", sync.genesis),
+        format!("speed       {:.0} blocks/s", sync.blocks_per_second),
+        format!("peers       {} usable of {} known", sync.usable_peers, sync.peers.len()),
+        format!(
+            "memory      {} of {} bytes, at most {}",
+            report.budget.used, report.budget.limit, report.budget.peak
+        ),
+        format!("restarts    {}", report.restarts),
+    ];
+    if let Some(failure) = &sync.failure {
+        lines.insert(1, format!("failure     {failure}"));
+    }
+    if let Some(seconds) = sync.eta_seconds.filter(|_| sync.current_height < sync.target_height) {
+        lines.push(format!("ETA         {seconds:.0} s"));
+    }
+    lines.extend(report.listening.iter().map(|address| format!("listening   {address}")));
+    lines.extend(sync.peers.iter().map(|peer| {
+        format!("peer        {} {} blocks, {} failures", peer.peer, peer.blocks, peer.failures)
+    }));
+    lines.join("\n")
+}

@@ -1,0 +1,204 @@
+//! Asks a node for its status.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::{Request, StatusCode, Uri, body::Incoming, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+
+use super::{NodeReport, STATUS_PATH};
+
+/// How long the whole question may take. Unit: time. A node answers at once, or after the few
+/// seconds it waits for children that hang. Too low: a busy node seems dead. Too high: an operator
+/// waits for a hung one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// The longest answer that is read. Unit: bytes. A report takes 2 kB and 300 bytes a peer. Too low:
+/// a node with many peers cannot be asked. Too high: memory for whatever else listens there.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// The port of HTTP where an address names none.
+const DEFAULT_PORT: u16 = 80;
+
+/// Why there is no status.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The address is of another kind.
+    #[error("cannot ask {url}: give an address such as http://127.0.0.1:9092")]
+    Url {
+        /// What was given.
+        url: Uri,
+    },
+    /// Nobody listens there.
+    #[error("cannot connect to {authority}: no node answers there")]
+    Connect {
+        /// Where.
+        authority: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection failed.
+    #[error("the connection to {authority} failed")]
+    Http {
+        /// Where.
+        authority: String,
+        /// The cause.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The answer is an error.
+    #[error("{authority} answers {code} to {STATUS_PATH}: it is no node of this kind")]
+    Refused {
+        /// Where.
+        authority: String,
+        /// What it says.
+        code: StatusCode,
+    },
+    /// The answer is too long.
+    #[error("the answer of {authority} has more than {max} bytes: it is no node of this kind")]
+    TooLong {
+        /// Where.
+        authority: String,
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// The answer is no status.
+    #[error("the answer of {authority} is no status that this release understands")]
+    Malformed {
+        /// Where.
+        authority: String,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// No answer in time.
+    #[error("{authority} did not answer within {waited:?}")]
+    TimedOut {
+        /// Where.
+        authority: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+}
+
+/// The status of the node at `url`, whose path does not matter.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn ask_status(url: &Uri) -> Result<NodeReport, AskError> {
+    let http = url.scheme_str().is_none_or(|scheme| scheme == "http");
+    let Some(host) = url.host().filter(|_| http) else {
+        return Err(AskError::Url { url: url.clone() });
+    };
+    let port = url.port_u16().unwrap_or(DEFAULT_PORT);
+    let authority = format!("{host}:{port}");
+    // An IPv6 address stands in brackets in a URL and without them everywhere else.
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match timeout(ANSWER_WITHIN, exchange(host, port, &authority)).await {
+        Ok(answer) => serde_json::from_slice(&answer?)
+            .map_err(|source| AskError::Malformed { authority, source }),
+        Err(_) => Err(AskError::TimedOut { authority, waited: ANSWER_WITHIN }),
+    }
+}
+
+async fn exchange(host: &str, port: u16, authority: &str) -> Result<Bytes, AskError> {
+    let http = |source| AskError::Http { authority: authority.to_owned(), source };
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(|source| AskError::Connect { authority: authority.to_owned(), source })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
+    // The connection ends with this set, whether or not there was an answer.
+    let mut connections = JoinSet::new();
+    connections.spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the connection ended early");
+        }
+    });
+    let request = Request::get(STATUS_PATH)
+        .header(header::HOST, authority)
+        .body(Empty::<Bytes>::new())
+        .expect("a fixed path and a host taken from a URL make a request");
+    let response = sender.send_request(request).await.map_err(http)?;
+    if response.status() != StatusCode::OK {
+        let code = response.status();
+        return Err(AskError::Refused { authority: authority.to_owned(), code });
+    }
+    read_body(response.into_body(), authority).await
+}
+
+async fn read_body(body: Incoming, authority: &str) -> Result<Bytes, AskError> {
+    let authority = authority.to_owned();
+    match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(AskError::TooLong { authority, max: ANSWER_BYTES_MAX })
+        }
+        Err(error) => match error.downcast::<hyper::Error>() {
+            Ok(source) => Err(AskError::Http { authority, source: *source }),
+            Err(other) => {
+                let source = io::Error::other(other);
+                Err(AskError::Connect { authority, source })
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A server that answers one request with `answer` and closes.
+    async fn answering(answer: Vec<u8>) -> Uri {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let _ = stream.read(&mut asked).await.unwrap();
+            // A client that has seen enough closes before everything is sent.
+            let _ = stream.write_all(&answer).await;
+        });
+        format!("http://{address}").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn refuses_answers_that_are_no_status() {
+        let url = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()).await;
+        assert!(matches!(ask_status(&url).await, Err(AskError::Malformed { .. })));
+        let url = answering(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        assert!(matches!(
+            ask_status(&url).await,
+            Err(AskError::Refused { code: StatusCode::NOT_FOUND, .. })
+        ));
+        let url = answering(b"SSH-2.0\r\n\r\n".to_vec()).await;
+        assert!(matches!(ask_status(&url).await, Err(AskError::Http { .. })));
+    }
+
+    #[tokio::test]
+    async fn answer_without_end_is_cut_at_the_limit() {
+        let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        answer.resize(ANSWER_BYTES_MAX + 100, b' ');
+        let url = answering(answer).await;
+        assert!(matches!(ask_status(&url).await, Err(AskError::TooLong { .. })));
+    }
+
+    #[tokio::test]
+    async fn says_that_nobody_listens() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url: Uri = format!("http://{}/x", listener.local_addr().unwrap()).parse().unwrap();
+        drop(listener);
+        assert!(matches!(ask_status(&url).await, Err(AskError::Connect { .. })));
+        for other in ["https://127.0.0.1:1/", "/status"] {
+            let url: Uri = other.parse().unwrap();
+            assert!(matches!(ask_status(&url).await, Err(AskError::Url { .. })), "{other}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Answers `GET /status`.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{Json, Router, extract::State, routing::get};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{NodeReport, STATUS_PATH};
+use crate::node::Node;
+
+/// Why the status cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot serve the status on {address}: choose another address and port with --http")]
+    Listen {
+        /// Which one.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+#[derive(Clone)]
+struct Served {
+    node: Arc<Node>,
+    synthetic_payloads: bool,
+}
+
+/// A server of the status. Dropping it closes the port and cuts off answers under way.
+#[derive(Debug)]
+pub struct StatusServer {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl StatusServer {
+    /// Serves the status of `node` on `address`; port 0 means a free one.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`].
+    pub async fn start(
+        node: Arc<Node>,
+        synthetic_payloads: bool,
+        address: SocketAddr,
+    ) -> Result<Self, ServeError> {
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        if !bound.ip().is_loopback() {
+            tracing::warn!(address = %bound, "whoever reaches this address can read the status");
+        }
+        let served = Served { node, synthetic_payloads };
+        let app = Router::new().route(STATUS_PATH, get(status)).with_state(served);
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the status has ended");
+            }
+        });
+        Ok(Self { address: bound, task })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for StatusServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn status(State(served): State<Served>) -> Json<NodeReport> {
+    Json(NodeReport::of(&served.node, served.synthetic_payloads).await)
+}
