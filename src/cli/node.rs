@@ -210,11 +210,13 @@ impl RunningNode {
         let took = self.took.unwrap_or_else(|| self.began.elapsed());
         let children = self.node.children().await;
         let last = self.node.status();
+        let synced = matches!(last.phase, Phase::Synced { .. });
         drop((self._status_file, self._status_server));
         shut_down(&self.node).await;
         let mut summary = Summary::new(self.start, self.store.head(), took, last);
         summary.restarts =
             children.ok().map(|children| children.iter().map(|child| child.restarts).sum());
+        summary.synced = synced;
         summary.synthetic_payloads = self.synthetic_payloads;
         summary
     }

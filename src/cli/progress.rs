@@ -42,7 +42,7 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             return Self { kind: Kind::Lines, shown: None };
         }
-        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {wide_msg}")
+        let style = ProgressStyle::with_template("{bar:32} {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = bars.add(ProgressBar::new(0).with_style(style));
         Self { kind: Kind::Bar(bar), shown: None }
@@ -70,35 +70,49 @@ impl Progress {
                 eta(status.eta_seconds.filter(|_| target > Height::GENESIS)),
             )
         };
-        self.show(phase, height, target, message);
+        self.show(phase, height, Some(target), message);
     }
 
     /// Shows how much of some work of known length is done.
     pub(crate) fn work(&mut self, what: &'static str, done: u64, all: u64) {
-        self.show(what, Height::new(done), Height::new(all), || what.to_owned());
+        self.show(what, Height::new(done), Some(Height::new(all)), || what.to_owned());
+    }
+
+    /// Shows how much of some work of unknown length is done.
+    pub(crate) fn count(&mut self, what: &'static str, done: u64) {
+        self.show(what, Height::new(done), None, || what.to_owned());
     }
 
     fn show(
         &mut self,
         phase: &'static str,
         height: Height,
-        target: Height,
+        target: Option<Height>,
         message: impl FnOnce() -> String,
     ) {
-        let (height, target) = (height.get(), target.get());
+        let (height, target) = (height.get(), target.map(Height::get));
         let now = Shown { at: Instant::now(), phase, height };
+        let line = || {
+            let of = match target {
+                None => String::new(),
+                Some(0) => "/?".to_owned(),
+                Some(target) => format!("/{target}"),
+            };
+            format!("{height}{of} {}", message())
+        };
         match &self.kind {
             Kind::Bar(bar) => {
-                bar.set_length(target);
+                // A bar of length 0 would look full.
+                bar.set_length(target.unwrap_or(height).max(1));
                 bar.set_position(height);
-                bar.set_message(message());
+                bar.set_message(line());
             }
             Kind::Lines if self.entered(phase) || self.due(now, LINE_EVERY) => {
-                eprintln!("{height}/{target} {}", message());
+                eprintln!("{}", line());
                 self.shown = Some(now);
             }
             Kind::Logs if self.due(now, LOG_EVERY) => {
-                tracing::info!(height, target, "{}", message());
+                tracing::info!(height, target, "{}", line());
                 self.shown = Some(now);
             }
             Kind::Lines | Kind::Logs => {}

@@ -116,7 +116,8 @@ pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Endin
     let watched = node.watch(goal, &context.stop, &mut shown).await;
     drop(shown);
     let mut summary = node.stop().await;
-    summary.synced = matches!(watched, Watched::Reached);
+    // A given target is reached whatever the phase.
+    summary.synced |= matches!(watched, Watched::Reached);
     match watched {
         Watched::Reached => Ok(summary.into()),
         Watched::Stopped if goal == Goal::Forever => Ok(summary.into()),

@@ -10,7 +10,7 @@ use super::{ending::Answer, peak_memory};
 /// What a sync came to, as far as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Summary {
-    /// Whether it reached its goal.
+    /// Whether it is at its goal.
     pub(crate) synced: bool,
     /// The head of the chain.
     pub(crate) head: BlockRef,

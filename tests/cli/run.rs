@@ -115,7 +115,7 @@ async fn status_tells_where_a_running_node_is_and_that_none_runs() {
     locked.refused(2, &[&node, "in use by another process"]);
 
     running.signal("TERM").await;
-    assert_eq!(running.ended().await.code, Some(0), "stopping is its orderly end");
+    assert_eq!(running.ended().await.done()["synced"], true, "stopping is its orderly end");
     alys(&["status", "--data-dir", &node]).await.refused(1, &["no node runs on", &node]);
     fs::write(Path::new(&node).join("status.addr"), served_at).unwrap();
     alys(&["status", "--data-dir", &node]).await.refused(1, &["no node runs on", "is gone"]);

@@ -173,7 +173,7 @@ impl Import {
     fn append(&mut self, batch: Batch) -> Result<(), Ending> {
         let Checked { good, bad } = self.checker.check(batch);
         let head = self.store.append(&good).map_err(Ending::failed)?;
-        self.shown.work("importing", head.height.get(), head.height.get());
+        self.shown.count("importing", head.height.get());
         bad.map_or(Ok(()), |bad| Err(Ending::failed(bad)))
     }
 

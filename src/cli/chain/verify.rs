@@ -68,32 +68,8 @@ pub(super) async fn verify(args: VerifyArgs, context: Context) -> Result<Answer,
         let synthetic_payloads = spec.synthetic_payloads;
         let (blocks, tip) = open(args.source.into(), args.genesis)?;
         let mut checker = Checker::new(spec, tip, args.workers)?;
-        let mut shown = Progress::bar_or_lines(&context.bars);
         let began = Instant::now();
-        let mut verified = 0_u64;
-        let mut check = |batch| {
-            let Checked { good, bad } = checker.check(batch);
-            verified += good.len() as u64;
-            shown.work("verifying", verified, verified);
-            bad.map_or(Ok(()), |bad| Err(Ending::failed(bad)))
-        };
-        let mut outcome = Ok(());
-        let mut batch = Batch::default();
-        for placed in blocks {
-            match placed {
-                Ok((place, raw)) => batch.push(place, raw),
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-            if batch.is_full() {
-                context.stop.check()?;
-                check(std::mem::take(&mut batch))?;
-            }
-        }
-        check(batch)?;
-        outcome?;
+        let verified = check_all(blocks, &mut checker, &context)?;
         let seconds = began.elapsed().as_secs_f64();
         let head = checker.tip().map(|tip| tip.block_ref());
         let speed = if seconds > 0.0 { verified as f64 / seconds } else { 0.0 };
@@ -114,6 +90,35 @@ pub(super) async fn verify(args: VerifyArgs, context: Context) -> Result<Answer,
         Ok(Answer::new(text, json))
     })
     .await
+}
+
+/// How many blocks passed, if all did.
+fn check_all(blocks: Blocks, checker: &mut Checker, context: &Context) -> Result<u64, Ending> {
+    let mut shown = Progress::bar_or_lines(&context.bars);
+    let mut verified = 0;
+    let mut check = |batch| {
+        context.stop.check()?;
+        let Checked { good, bad } = checker.check(batch);
+        verified += good.len() as u64;
+        shown.count("verifying", verified);
+        bad.map_or(Ok(()), |bad| Err(Ending::failed(bad)))
+    };
+    let mut batch = Batch::default();
+    for placed in blocks {
+        match placed {
+            Ok((place, raw)) => batch.push(place, raw),
+            Err(error) => {
+                // A bad block before the broken place is what to mend first.
+                check(batch)?;
+                return Err(error);
+            }
+        }
+        if batch.is_full() {
+            check(std::mem::take(&mut batch))?;
+        }
+    }
+    check(batch)?;
+    Ok(verified)
 }
 
 /// The blocks in order, and what the first of them must follow.
