@@ -48,7 +48,7 @@ impl JournalDouble {
             Some(Write::Panics) => panic!("the journal panics"),
             // Either the test let it go on, or it has ended.
             Some(Write::Waits(go_on)) => {
-                drop(go_on.recv());
+                let _ = go_on.recv();
                 Ok(())
             }
             None => Ok(()),

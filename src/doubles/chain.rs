@@ -99,7 +99,9 @@ impl Chain for ChainDouble {
         match write {
             Some(Write::Fails(error)) => return Err(error),
             // Either the test let it go on, or it has ended.
-            Some(Write::Waits(go_on)) => drop(go_on.recv()),
+            Some(Write::Waits(go_on)) => {
+                let _ = go_on.recv();
+            }
             Some(Write::Panics) | None => {}
         }
         let head = self.inner.append(blocks)?;

@@ -6,7 +6,7 @@ mod chain;
 mod network;
 mod tree;
 
-pub(crate) use blocks::{Blocks, blocks};
+pub(crate) use blocks::blocks;
 pub(crate) use chain::{ChainDouble, Write};
 pub(crate) use network::{NetworkDouble, StarterDouble, peer, stream_of};
 pub(crate) use tree::{Recorded, Recorder, exit_of, recorded, tree};

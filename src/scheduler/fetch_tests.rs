@@ -125,7 +125,7 @@ impl World {
         all
     }
 
-    async fn to_verify(&mut self) -> (RawSegment, ractor::RpcReplyPort<Verdict>) {
+    async fn next_piece(&mut self) -> (RawSegment, ractor::RpcReplyPort<Verdict>) {
         match self.verify.recv().await.unwrap() {
             ValidatorMsg::Verify { segment, reply } => (segment, reply),
             ValidatorMsg::WorkerPanicked { message } => panic!("{message}"),
@@ -189,7 +189,7 @@ async fn large_blocks_make_smaller_pieces() {
     for (range, bytes) in
         [("1..=2", PIECE_BYTES), ("3..=4", PIECE_BYTES), ("5..=5", PIECE_BYTES / 2)]
     {
-        let (segment, _) = world.to_verify().await;
+        let (segment, _) = world.next_piece().await;
         assert_eq!(segment.range.to_string(), range);
         assert_eq!(segment.permit.bytes(), bytes, "the permit moves on with the blocks");
     }
@@ -250,8 +250,8 @@ async fn lie_in_a_piece_is_told_once_beside_what_was_good() {
 async fn lost_verdict_gives_the_heights_back_and_settles_last() {
     let mut world = World::new(sends(dummies(40, 100)), Pool::Held).await;
     let _task = world.fetch(1, 40, 4_000);
-    let (first, reply) = world.to_verify().await;
-    let (second, other) = world.to_verify().await;
+    let (first, reply) = world.next_piece().await;
+    let (second, other) = world.next_piece().await;
     assert_eq!(words(&world.report().await), "arrived 1..=32");
     assert_eq!(words(&world.report().await), "arrived 33..=40");
     assert_eq!(words(&world.report().await), "ended Closed", "before the verdicts are in");
@@ -269,7 +269,7 @@ async fn aborted_task_gives_its_bytes_back_and_says_nothing_more() {
     let sent = || stream_of(dummies(40, 100)).chain(stream::pending()).boxed();
     let mut world = World::new(NetworkDouble::new(move |_, _| Ok(sent())), Pool::Held).await;
     let task = world.fetch(1, 70, 7_000);
-    let (segment, reply) = world.to_verify().await;
+    let (segment, reply) = world.next_piece().await;
     assert_eq!(words(&world.report().await), "arrived 1..=32");
     assert_eq!(world.budget.gauge().used, 7_000);
     task.abort();
@@ -306,7 +306,7 @@ async fn short_memory_pauses_reading_and_the_peer_is_not_charged() {
     assert!(world.reports.try_recv().is_err(), "something was reported while it waited");
     assert!(world.budget.gauge().peak <= 1_000);
     drop(others);
-    let (segment, _) = world.to_verify().await;
+    let (segment, _) = world.next_piece().await;
     assert_eq!((segment.range.count(), segment.permit.bytes()), (10, 1_000));
     drop(segment);
     let reports = world.reports().await;
@@ -323,7 +323,7 @@ async fn reply_that_becomes_the_front_waits_for_memory_no_longer() {
     sleep(1_000 * DEADLINE).await;
     assert!(world.verify.try_recv().is_err());
     world.budget.set_front(Height::new(50));
-    let (segment, _) = world.to_verify().await;
+    let (segment, _) = world.next_piece().await;
     assert_eq!(segment.range.count(), 10);
 }
 
@@ -334,7 +334,7 @@ async fn slot_at_the_peer_is_free_before_the_verdicts_are_in() {
     for _ in 0..40 {
         // More than may be open at one peer at once.
         let task = world.fetch(1, 1, 100);
-        held.push((world.to_verify().await, task));
+        held.push((world.next_piece().await, task));
     }
     assert_eq!(world.network.asked().len(), 40);
 }
