@@ -165,3 +165,7 @@ fn failed(context: &FetchContext, peer: PeerId, error: RequestError) -> ReplyEnd
         }
     }
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -127,6 +127,8 @@ fn finish(work: Work) {
 }
 
 fn verify_block(verifier: &Verifier, raw: Bytes) -> Result<VerifiedBlock, ReplyFault> {
+    #[cfg(test)]
+    tests::panic_where_planted(&raw);
     let block = EncodedBlock::decode(raw).map_err(ReplyFault::Encoding)?;
     verifier.verify(block).map_err(ReplyFault::Block)
 }
@@ -138,3 +140,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;
