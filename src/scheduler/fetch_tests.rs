@@ -127,7 +127,8 @@ impl World {
 
     async fn next_piece(&mut self) -> (RawSegment, ractor::RpcReplyPort<Verdict>) {
         match self.verify.recv().await.unwrap() {
-            ValidatorMsg::Verify { segment, reply } => (segment, reply),
+            ValidatorMsg::Verify { segment, reply, .. } => (segment, reply),
+            ValidatorMsg::JobDone => panic!("nobody works here"),
             ValidatorMsg::WorkerPanicked { message } => panic!("{message}"),
         }
     }

@@ -105,11 +105,13 @@ async fn inline_and_parallel_verification_give_the_same_verdict_in_order() {
     let (_inline, inline) = pool(Arc::new(InlineCompute)).await;
     let (_rayon, rayon) = pool(Arc::new(RayonCompute::new(3).unwrap())).await;
     let budget = budget();
-    let expected = inline.verify(blocks().raw_segment(1, mixed(), &budget)).await.unwrap();
+    let expected =
+        inline.verify(blocks().raw_segment(1, mixed(), &budget), Urgency::InTurn).await.unwrap();
     assert_eq!(expected.good.len(), 5, "before and after each fault");
     assert_eq!(expected.faults.len(), 4);
     for _ in 0..5 {
-        let verdict = rayon.verify(blocks().raw_segment(1, mixed(), &budget)).await.unwrap();
+        let verdict =
+            rayon.verify(blocks().raw_segment(1, mixed(), &budget), Urgency::InTurn).await.unwrap();
         assert_eq!(summary(&verdict), summary(&expected));
     }
 }
@@ -122,7 +124,7 @@ async fn verdict_is_in_order_however_jobs_end() {
     let segment = blocks().raw_segment(1, mixed(), &budget);
     let verify = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.verify(segment).await }
+        async move { pool.verify(segment, Urgency::InTurn).await }
     });
     while compute.jobs.lock().unwrap().len() < mixed().len().div_ceil(JOB_BLOCKS) {
         tokio::task::yield_now().await;
@@ -144,7 +146,7 @@ async fn panic_of_a_worker_loses_its_segment_only_and_the_pool_is_started_again(
     raw[5] = Bytes::from_static(PANIC);
     let verify = |segment| {
         let pool = pool.clone();
-        tokio::spawn(async move { pool.verify(segment).await })
+        tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await })
     };
     let lost = verify(blocks().raw_segment(1, raw, &budget));
     let kept = verify(blocks().raw_segment(20, honest(20, 27), &budget));
@@ -171,7 +173,7 @@ async fn again(pool: &ValidatorHandle, compute: &HeldCompute) {
         async move {
             loop {
                 let segment = blocks().raw_segment(1, honest(1, 3), &budget);
-                match pool.verify(segment).await {
+                match pool.verify(segment, Urgency::InTurn).await {
                     Err(CallError::Restarting) => {
                         tokio::time::sleep(Duration::from_millis(1)).await
                     }
@@ -191,7 +193,7 @@ async fn again(pool: &ValidatorHandle, compute: &HeldCompute) {
 async fn jobs_that_are_lost_lose_their_segment_and_nobody_waits_for_it() {
     let (_tree, pool) = pool(Arc::new(LosingCompute)).await;
     let budget = budget();
-    let lost = pool.verify(blocks().raw_segment(1, honest(1, 9), &budget)).await;
+    let lost = pool.verify(blocks().raw_segment(1, honest(1, 9), &budget), Urgency::InTurn).await;
     assert_eq!(lost.err(), Some(CallError::Lost));
     assert_eq!(budget.gauge().used, 0);
 }
@@ -201,11 +203,59 @@ async fn compute_that_panics_ends_the_pool_and_it_is_started_again() {
     let (tree, pool) = pool(Arc::new(PanickingCompute)).await;
     let mut reports = tree.reports();
     let budget = budget();
-    let lost = pool.verify(blocks().raw_segment(1, honest(1, 9), &budget)).await;
+    let lost = pool.verify(blocks().raw_segment(1, honest(1, 9), &budget), Urgency::InTurn).await;
     assert_eq!(lost.err(), Some(CallError::Lost));
     assert!(matches!(exit_of("pool", &mut reports).await, ChildExit::Failed(_)));
     assert_eq!(budget.gauge().used, 0);
     while tree.children().await.unwrap()[0].restarts == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_block_overtakes_everything_that_waits() {
+    let compute = Arc::new(HeldCompute::default());
+    let (_tree, pool) = pool(compute.clone()).await;
+    let budget = budget();
+    let verify = |first, last, urgency| {
+        let segment = blocks().raw_segment(first, honest(first, last), &budget);
+        let pool = pool.clone();
+        tokio::spawn(async move { pool.verify(segment, urgency).await.unwrap() })
+    };
+    let bulk = verify(1, 100, Urgency::InTurn);
+    let given = JOBS_PER_WORKER * compute.workers();
+    while compute.jobs.lock().unwrap().len() < given {
+        tokio::task::yield_now().await;
+    }
+    let urgent = verify(50, 50, Urgency::AtOnce);
+    // Let it reach the pool, while all workers are busy.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(compute.jobs.lock().unwrap().len(), given, "no more than the workers can take");
+    let mut rounds = 0;
+    while !urgent.is_finished() {
+        compute.run();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        rounds += 1;
+    }
+    assert!(rounds <= 2, "{rounds} rounds");
+    assert!(!bulk.is_finished());
+    while !bulk.is_finished() {
+        compute.run();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bulk.await.unwrap().good[0].range.count(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_jobs_do_not_count_as_running_for_ever() {
+    let (_tree, pool) = pool(Arc::new(LosingCompute)).await;
+    let budget = budget();
+    for _ in 0..3 * JOBS_PER_WORKER {
+        let segment = blocks().raw_segment(1, honest(1, 1), &budget);
+        assert_eq!(pool.verify(segment, Urgency::InTurn).await.err(), Some(CallError::Lost));
     }
 }
