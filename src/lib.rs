@@ -11,6 +11,8 @@ pub mod checkpoint;
 pub mod config;
 pub mod consensus;
 pub mod coordinator;
+#[cfg(test)]
+mod doubles;
 pub mod flow;
 pub mod http;
 pub mod importer;

@@ -311,3 +311,6 @@ fn never_into_a_broken_store(exit: &ChildExit) -> Directive {
         ) => Directive::Escalate,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! The actor: one piece of disk work at a time, on a blocking thread.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -42,7 +46,10 @@ pub struct CheckpointStore;
 /// The checkpoint store at work.
 pub struct State {
     args: CheckpointArgs,
-    newest: Height,
+    /// The highest height a periodic checkpoint was asked for, or any was found at the start.
+    asked: Height,
+    /// The highest checkpoint that is durable.
+    made: Height,
     work: VecDeque<Work>,
     /// The piece of work under way.
     working: Option<JoinHandle<()>>,
@@ -75,7 +82,7 @@ impl Actor for CheckpointStore {
             tracing::warn!(%error, "a checkpoint fails its checks and is not used");
         }
         let newest = checkpoints.last().map_or(Height::GENESIS, |newest| newest.height);
-        Ok(State { args, newest, work: VecDeque::new(), working: None })
+        Ok(State { args, asked: newest, made: newest, work: VecDeque::new(), working: None })
     }
 
     async fn post_start(
@@ -95,8 +102,8 @@ impl Actor for CheckpointStore {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             CheckpointMsg::HeadMoved { head } => {
-                if let Some(height) = due(state.newest, head, state.args.settings.interval_blocks) {
-                    state.newest = height;
+                if let Some(height) = due(state.asked, head, state.args.settings.interval_blocks) {
+                    state.asked = height;
                     state.work.push_back(Work::Periodic(height));
                 }
             }
@@ -108,7 +115,8 @@ impl Actor for CheckpointStore {
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
             CheckpointMsg::Done { made } => {
                 state.working = None;
-                if made.map_err(JournalFailure)?.is_some() {
+                if let Some(made) = made.map_err(JournalFailure)? {
+                    state.made = state.made.max(made.height);
                     tell(state);
                 }
             }
@@ -118,7 +126,9 @@ impl Actor for CheckpointStore {
         {
             let args = state.args.clone();
             state.working = Some(spawn_blocking(move || {
-                let made = perform(&args, work);
+                // A journal that panics must not leave the work behind it waiting.
+                let work = AssertUnwindSafe(|| perform(&args, work));
+                let made = catch_unwind(work).unwrap_or(Err(ChainError::Poisoned));
                 // Let go before it is told: after the message nobody waits for this thread.
                 drop(args);
                 // A checkpoint store that is gone left nothing half done: records are whole.
@@ -144,9 +154,9 @@ impl Actor for CheckpointStore {
 }
 
 fn tell(state: &State) {
-    if state.newest > Height::GENESIS {
+    if state.made > Height::GENESIS {
         // A coordinator that is down shows the next one.
-        let _ = state.args.coordinator.checkpoint_made(state.newest);
+        let _ = state.args.coordinator.checkpoint_made(state.made);
     }
 }
 
@@ -154,6 +164,11 @@ fn tell(state: &State) {
 fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
     match work {
         Work::Periodic(height) => {
+            let (kept, _) = args.journal.checkpoints()?;
+            if kept.iter().any(|checkpoint| checkpoint.height == height) {
+                // Made by hand just before: one of those stays.
+                return Ok(None);
+            }
             let root = args.chain.link_point(height)?.root;
             let checkpoint = make(args, BlockRef { height, root }, CheckpointKind::Periodic)?;
             let (kept, _) = args.journal.checkpoints()?;
@@ -170,8 +185,9 @@ fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, Chai
         }
         Work::Create(reply) => {
             let made = make(args, args.chain.head(), CheckpointKind::Manual);
+            let shown = made.as_ref().ok().cloned();
             let _ = reply.send(made);
-            Ok(None)
+            Ok(shown)
         }
         Work::List(reply) => {
             let _ = reply.send(args.journal.checkpoints().map(|(kept, _)| kept));
@@ -190,3 +206,7 @@ fn make(
     args.journal.put_checkpoint(&checkpoint)?;
     Ok(checkpoint)
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

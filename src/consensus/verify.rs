@@ -6,9 +6,9 @@
 //! because it decides whom a failure of content speaks against: below an invalid signature any
 //! content can have been tampered with, below a valid one it is what the authorities signed, and
 //! its sender passed it on honestly. To blame rightly, every failure of content would need the
-//! signature checked anyway, and a block that passes needs all four; so no order is cheaper. It also
-//! keeps the hash of a payload made to be slow to hash behind a signature that only the authorities
-//! can make.
+//! signature checked anyway, and a block that passes needs all four; so no order is cheaper. It
+//! also keeps the hash of a payload made to be slow to hash behind a signature that only the
+//! authorities can make.
 //!
 //! Two things are for others to see. The authorities are those of the height that the block claims
 //! for itself, so a set that has been replaced can still sign blocks that claim an old height: the

@@ -1,6 +1,10 @@
 //! The actor: one transaction of the store at a time, on a blocking thread.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -148,7 +152,9 @@ fn commit(myself: &ActorRef<ImporterMsg>, state: &mut State) {
     let (chain, myself) = (Arc::clone(&state.args.chain), myself.clone());
     let blocks = batch.blocks;
     state.commit = Some(spawn_blocking(move || {
-        let result = chain.append(&blocks);
+        // A store that panics may have written anything, and must not leave the importer waiting.
+        let append = AssertUnwindSafe(|| chain.append(&blocks));
+        let result = catch_unwind(append).unwrap_or(Err(ChainError::Poisoned));
         // Let go before it is told: after the message nobody waits for this thread.
         drop((chain, blocks));
         // An importer that died meanwhile is followed by one that reads the head from the store.
@@ -191,3 +197,7 @@ fn stopped(state: &State, stop: Option<Stop>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

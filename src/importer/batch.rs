@@ -74,3 +74,7 @@ pub(super) fn next_batch(
     }
     batch
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

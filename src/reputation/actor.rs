@@ -92,7 +92,7 @@ impl Actor for PeerReputation {
                 show = true;
             }
             ReputationMsg::Disconnected { peer } => {
-                state.book.disconnected(peer);
+                state.book.disconnected(now, peer);
                 show = true;
             }
             ReputationMsg::ConnectedPeers { peers } => {

@@ -137,7 +137,7 @@ impl PeerBook {
         });
         record.address = address;
         if now < record.banned_until {
-            record.state = PeerState::Banned;
+            // A liar or a peer of another chain, and shown as what it is until it is checked anew.
             return Some(Action::Disconnect(peer));
         }
         if matches!(
@@ -153,7 +153,7 @@ impl PeerBook {
     }
 
     /// The last connection to a peer is gone.
-    pub(super) fn disconnected(&mut self, peer: PeerId) {
+    pub(super) fn disconnected(&mut self, now: Duration, peer: PeerId) {
         if let Some(record) = self.records.get_mut(&peer)
             && matches!(
                 record.state,
@@ -162,7 +162,7 @@ impl PeerBook {
         {
             record.state = PeerState::Gone;
         }
-        self.forget();
+        self.forget(now);
     }
 
     /// Exactly `connected` are connected.
@@ -177,7 +177,7 @@ impl PeerBook {
             .filter(|peer| !connected.iter().any(|(other, _)| other == *peer))
             .copied()
             .collect();
-        gone.into_iter().for_each(|peer| self.disconnected(peer));
+        gone.into_iter().for_each(|peer| self.disconnected(now, peer));
         connected
             .into_iter()
             .filter_map(|(peer, address)| self.connected(now, peer, address))
@@ -259,8 +259,12 @@ impl PeerBook {
                 record.score -= record.score / SCORE_LOSS;
             }
             Evidence::Lied(_) => {
-                record.lies += 1;
                 record.score -= record.score / SCORE_LOSS;
+                // Replies that were under way when it was banned are not held against it again.
+                if record.state == PeerState::Banned {
+                    return None;
+                }
+                record.lies += 1;
                 if record.lies >= LIES_MAX {
                     return Some(self.ban(now, peer));
                 }
@@ -318,13 +322,18 @@ impl PeerBook {
         Action::Disconnect(peer)
     }
 
-    /// Keeps the memory bounded: who is gone and delivered least is forgotten first.
-    fn forget(&mut self) {
+    /// Keeps the memory bounded: who is of no use now and delivered least is forgotten first. A
+    /// liar is remembered until its ban is over; a peer of another chain only costs a check.
+    fn forget(&mut self, now: Duration) {
         while self.records.len() > REMEMBERED_MAX {
             let least = self
                 .records
                 .iter()
-                .filter(|(_, record)| record.state == PeerState::Gone)
+                .filter(|(_, record)| match record.state {
+                    PeerState::Gone | PeerState::OtherChain { .. } => true,
+                    PeerState::Banned => record.banned_until <= now,
+                    PeerState::Checking | PeerState::Usable | PeerState::Unsupported => false,
+                })
                 .min_by_key(|(peer, record)| (record.blocks, **peer))
                 .map(|(peer, _)| *peer);
             let Some(least) = least else { return };
@@ -332,3 +341,7 @@ impl PeerBook {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

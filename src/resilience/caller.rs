@@ -144,3 +144,7 @@ impl Drop for OpenRequest {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "caller_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use crate::{
     flow::{ByteBudget, Origin, RawSegment, RequestId},
     ports::RequestError,
     types::{BlockRoot, Height, HeightRange, PeerId},
-    validation::{ReplyFault, ValidatorHandle},
+    validation::{ReplyFault, Urgency, ValidatorHandle},
     wire::block::EncodedBlock,
 };
 
@@ -84,7 +84,7 @@ impl Prober {
         let origin = Origin { peer, request: RequestId(u64::MAX) };
         let span = tracing::Span::current();
         let segment = RawSegment { range, blocks: vec![raw], origin, permit, span };
-        let Ok(verdict) = self.validator.verify(segment).await else {
+        let Ok(verdict) = self.validator.verify(segment, Urgency::AtOnce).await else {
             return ProbeAnswer::NoVerdict;
         };
         let fault = verdict.faults.into_iter().next();

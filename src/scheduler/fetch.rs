@@ -18,7 +18,7 @@ use crate::{
     reputation::{Evidence, ReputationHandle},
     resilience::PeerCaller,
     types::{HeightRange, PeerId},
-    validation::{ValidatorHandle, Verdict},
+    validation::{Urgency, ValidatorHandle, Verdict},
 };
 
 /// Blocks that go to verification together. Unit: blocks. Too low: a message for few blocks. Too
@@ -128,7 +128,7 @@ fn send_piece(
     let (context, report, peer) = (context.clone(), report.clone(), fetch.peer);
     verdicts.spawn(
         async move {
-            let segments = match context.validator.verify(segment).await {
+            let segments = match context.validator.verify(segment, Urgency::InTurn).await {
                 Ok(Verdict { good, faults }) => {
                     let blocks = good.iter().map(|segment| segment.range.count()).sum();
                     context.reputation.evidence(peer, Evidence::Delivered { blocks, bytes });
@@ -165,3 +165,7 @@ fn failed(context: &FetchContext, peer: PeerId, error: RequestError) -> ReplyEnd
         }
     }
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,9 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::{ReplyFault, ValidatorMsg, Verdict, handle::report_panic, verdict::assemble};
+use super::{ReplyFault, Urgency, ValidatorMsg, Verdict, verdict::assemble};
 use crate::{
     consensus::{VerifiedBlock, Verifier},
     flow::RawSegment,
@@ -41,28 +42,56 @@ pub struct ValidatorPool;
 #[error("a verification worker panicked: {0}")]
 pub struct WorkerPanic(String);
 
+/// Jobs handed to the workers at once, for each worker: one at work and one ready. Too low: a
+/// worker waits for the actor. Too high: what is urgent waits behind more.
+const JOBS_PER_WORKER: usize = 2;
+
+/// A piece of work for one worker.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The pool at work. What waits here is dropped with it, and its callers are told.
+pub struct State {
+    args: ValidatorArgs,
+    urgent: VecDeque<Job>,
+    in_turn: VecDeque<Job>,
+    running: usize,
+}
+
 impl Actor for ValidatorPool {
     type Msg = ValidatorMsg;
-    type State = ValidatorArgs;
+    type State = State;
     type Arguments = ValidatorArgs;
 
     async fn pre_start(
         &self,
         _: ActorRef<ValidatorMsg>,
         args: ValidatorArgs,
-    ) -> Result<ValidatorArgs, ActorProcessingErr> {
-        Ok(args)
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State { args, urgent: VecDeque::new(), in_turn: VecDeque::new(), running: 0 })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<ValidatorMsg>,
         message: ValidatorMsg,
-        state: &mut ValidatorArgs,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ValidatorMsg::Verify { segment, reply } => verify(&myself, state, segment, reply),
+            ValidatorMsg::Verify { segment, urgency, reply } => {
+                let jobs = jobs(&myself, &state.args.verifier, segment, reply);
+                match urgency {
+                    Urgency::AtOnce => state.urgent.extend(jobs),
+                    Urgency::InTurn => state.in_turn.extend(jobs),
+                }
+            }
+            ValidatorMsg::JobDone => state.running = state.running.saturating_sub(1),
             ValidatorMsg::WorkerPanicked { message } => return Err(WorkerPanic(message).into()),
+        }
+        while state.running < JOBS_PER_WORKER * state.args.compute.workers()
+            && let Some(job) = state.urgent.pop_front().or_else(|| state.in_turn.pop_front())
+        {
+            state.running += 1;
+            state.args.compute.execute(job);
         }
         Ok(())
     }
@@ -75,45 +104,70 @@ struct Work {
     results: Vec<Option<Result<VerifiedBlock, ReplyFault>>>,
 }
 
-fn verify(
+fn jobs(
     pool: &ActorRef<ValidatorMsg>,
-    args: &ValidatorArgs,
+    verifier: &Arc<Verifier>,
     segment: RawSegment,
     reply: RpcReplyPort<Verdict>,
-) {
+) -> Vec<Job> {
     let blocks = segment.blocks.clone();
     let results = blocks.iter().map(|_| None).collect();
     let left = Arc::new(AtomicUsize::new(blocks.len().div_ceil(JOB_BLOCKS)));
     let work = Arc::new(Mutex::new(Some(Work { segment, reply, results })));
-    for (job, chunk) in blocks.chunks(JOB_BLOCKS).enumerate() {
-        let (chunk, verifier) = (chunk.to_vec(), Arc::clone(&args.verifier));
+    let job = |(index, chunk): (usize, &[Bytes])| {
+        let (chunk, verifier) = (chunk.to_vec(), Arc::clone(verifier));
         let (work, left, pool) = (Arc::clone(&work), Arc::clone(&left), pool.get_cell());
-        args.compute.execute(Box::new(move || {
+        let ticket = Ticket { pool };
+        let job: Job = Box::new(move || {
             let done = catch_unwind(AssertUnwindSafe(|| {
                 chunk.into_iter().map(|raw| verify_block(&verifier, raw)).collect::<Vec<_>>()
             }));
-            let mut slot = work.lock().unwrap_or_else(PoisonError::into_inner);
-            match done {
-                Ok(verdicts) => {
-                    let first = job * JOB_BLOCKS;
-                    if let Some(work) = slot.as_mut() {
-                        for (result, verdict) in work.results.iter_mut().skip(first).zip(verdicts) {
-                            *result = Some(verdict);
-                        }
-                    }
-                }
-                Err(panic) => {
-                    // Dropping the reply port tells the caller; the others' work is in vain.
-                    *slot = None;
-                    report_panic(&pool, panic_text(panic.as_ref()));
-                }
+            if let Err(panic) = &done {
+                let message = panic_text(panic.as_ref());
+                // A pool that is gone needs no telling.
+                let _ = ticket.pool.send_message(ValidatorMsg::WorkerPanicked { message });
             }
-            if left.fetch_sub(1, Ordering::AcqRel) == 1
-                && let Some(work) = slot.take()
-            {
-                finish(work);
+            settle(&work, &left, index * JOB_BLOCKS, done.ok());
+        });
+        job
+    };
+    blocks.chunks(JOB_BLOCKS).enumerate().map(job).collect()
+}
+
+/// Tells the pool that a job is over, even one that was dropped before it ran.
+struct Ticket {
+    pool: ActorCell,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // A pool that is gone has no more jobs to hand out.
+        let _ = self.pool.send_message(ValidatorMsg::JobDone);
+    }
+}
+
+/// Books the results of one job, from the block at `first` on; `None` if it panicked. Dropping
+/// the reply port tells the caller then, and the other jobs are in vain.
+fn settle(
+    work: &Mutex<Option<Work>>,
+    left: &AtomicUsize,
+    first: usize,
+    done: Option<Vec<Result<VerifiedBlock, ReplyFault>>>,
+) {
+    let mut slot = work.lock().unwrap_or_else(PoisonError::into_inner);
+    match (done, slot.as_mut()) {
+        (Some(verdicts), Some(work)) => {
+            for (result, verdict) in work.results.iter_mut().skip(first).zip(verdicts) {
+                *result = Some(verdict);
             }
-        }));
+        }
+        (None, _) => *slot = None,
+        (Some(_), None) => {}
+    }
+    if left.fetch_sub(1, Ordering::AcqRel) == 1
+        && let Some(work) = slot.take()
+    {
+        finish(work);
     }
 }
 
@@ -127,6 +181,8 @@ fn finish(work: Work) {
 }
 
 fn verify_block(verifier: &Verifier, raw: Bytes) -> Result<VerifiedBlock, ReplyFault> {
+    #[cfg(test)]
+    tests::panic_where_planted(&raw);
     let block = EncodedBlock::decode(raw).map_err(ReplyFault::Encoding)?;
     verifier.verify(block).map_err(ReplyFault::Block)
 }
@@ -138,3 +194,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

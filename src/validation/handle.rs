@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use ractor::ActorCell;
 use supervisors::{CallError, ChildHandle};
 
-use super::{ValidatorMsg, Verdict};
+use super::{Urgency, ValidatorMsg, Verdict};
 use crate::flow::RawSegment;
 
 /// How long one segment may wait for its verdict, behind everything that is queued before it.
@@ -30,12 +29,12 @@ impl ValidatorHandle {
     ///
     /// # Errors
     /// [`CallError`]: the blocks are lost and must be asked again.
-    pub async fn verify(&self, segment: RawSegment) -> Result<Verdict, CallError> {
-        self.child.call(|reply| ValidatorMsg::Verify { segment, reply }, VERDICT_DEADLINE).await
+    pub async fn verify(
+        &self,
+        segment: RawSegment,
+        urgency: Urgency,
+    ) -> Result<Verdict, CallError> {
+        let message = |reply| ValidatorMsg::Verify { segment, urgency, reply };
+        self.child.call(message, VERDICT_DEADLINE).await
     }
-}
-
-/// Tells a pool that one of its workers panicked; a pool that is already gone needs no telling.
-pub(super) fn report_panic(pool: &ActorCell, message: String) {
-    let _ = pool.send_message(ValidatorMsg::WorkerPanicked { message });
 }

@@ -5,15 +5,28 @@ use ractor::RpcReplyPort;
 use super::Verdict;
 use crate::flow::RawSegment;
 
+/// When a segment is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Before everything in turn: single blocks that somebody waits for.
+    AtOnce,
+    /// After everything that came before.
+    InTurn,
+}
+
 /// Messages to the validator pool.
 pub enum ValidatorMsg {
     /// Verify a segment. The reply is lost if a worker panics.
     Verify {
         /// The blocks.
         segment: RawSegment,
+        /// When.
+        urgency: Urgency,
         /// Where the verdict goes.
         reply: RpcReplyPort<Verdict>,
     },
+    /// A worker is free again.
+    JobDone,
     /// A worker panicked: the pool must be started again.
     WorkerPanicked {
         /// What it said.

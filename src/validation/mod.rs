@@ -14,5 +14,5 @@ mod verdict;
 
 pub use actor::{ValidatorArgs, ValidatorPool, WorkerPanic};
 pub use handle::ValidatorHandle;
-pub use message::ValidatorMsg;
+pub use message::{Urgency, ValidatorMsg};
 pub use verdict::{Fault, ReplyFault, Verdict};

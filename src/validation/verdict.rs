@@ -94,3 +94,7 @@ pub(super) fn assemble(raw: RawSegment, blocks: Vec<Result<VerifiedBlock, ReplyF
     });
     Verdict { good: good.collect(), faults }
 }
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

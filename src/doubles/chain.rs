@@ -1,0 +1,115 @@
+//! A chain in memory whose next writes do what a test says.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, mpsc::Receiver},
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::blocks;
+use crate::{
+    adapters::memory::MemoryChain,
+    consensus::{LinkPoint, VerifiedBlock},
+    ports::{BlockSource, Chain, ChainError},
+    types::{BlockRef, BlockRoot, Height},
+};
+
+/// What a write does.
+pub(crate) enum Write {
+    /// Fails with nothing written.
+    Fails(ChainError),
+    /// Waits until told, or until nobody can tell any more, then writes.
+    Waits(Receiver<()>),
+    /// Panics with nothing written.
+    Panics,
+}
+
+/// The double.
+pub(crate) struct ChainDouble {
+    inner: MemoryChain,
+    script: Mutex<VecDeque<Write>>,
+    /// Held while a write is under way, as the contract of [`Chain::tip`] asks.
+    writing: Mutex<()>,
+    written: Mutex<Vec<Vec<Height>>>,
+    /// Notified when a write has begun.
+    pub(crate) begun: Notify,
+}
+
+impl ChainDouble {
+    /// A chain of genesis; its first writes follow `script`, later ones succeed.
+    pub(crate) fn new(script: impl IntoIterator<Item = Write>) -> Self {
+        Self {
+            inner: MemoryChain::new(&blocks().genesis),
+            script: Mutex::new(script.into_iter().collect()),
+            writing: Mutex::default(),
+            written: Mutex::default(),
+            begun: Notify::new(),
+        }
+    }
+
+    /// The heights of each write that succeeded.
+    pub(crate) fn written(&self) -> Vec<Vec<Height>> {
+        self.written.lock().unwrap().clone()
+    }
+}
+
+impl BlockSource for ChainDouble {
+    fn head(&self) -> BlockRef {
+        self.inner.head()
+    }
+
+    fn oldest(&self) -> Height {
+        self.inner.oldest()
+    }
+
+    fn read(
+        &self,
+        start: Height,
+        blocks_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>, ChainError> {
+        self.inner.read(start, blocks_max, bytes_max)
+    }
+}
+
+impl Chain for ChainDouble {
+    fn genesis(&self) -> BlockRoot {
+        self.inner.genesis()
+    }
+
+    fn tip(&self) -> Result<LinkPoint, ChainError> {
+        let _writing = self.writing.lock().unwrap();
+        self.inner.tip()
+    }
+
+    fn link_point(&self, height: Height) -> Result<LinkPoint, ChainError> {
+        self.inner.link_point(height)
+    }
+
+    fn append(&self, blocks: &[VerifiedBlock]) -> Result<BlockRef, ChainError> {
+        let write = self.script.lock().unwrap().pop_front();
+        // Before the lock: a panic must not poison it, as a store's panic would not.
+        if matches!(write, Some(Write::Panics)) {
+            panic!("the store panics");
+        }
+        let _writing = self.writing.lock().unwrap();
+        self.begun.notify_one();
+        match write {
+            Some(Write::Fails(error)) => return Err(error),
+            // Either the test let it go on, or it has ended.
+            Some(Write::Waits(go_on)) => {
+                let _ = go_on.recv();
+            }
+            Some(Write::Panics) | None => {}
+        }
+        let head = self.inner.append(blocks)?;
+        self.written.lock().unwrap().push(blocks.iter().map(VerifiedBlock::height).collect());
+        Ok(head)
+    }
+
+    fn truncate_to(&self, height: Height) -> Result<BlockRef, ChainError> {
+        self.inner.truncate_to(height)
+    }
+}

@@ -1,0 +1,226 @@
+use std::sync::mpsc;
+
+use supervisors::{ChildExit, ChildHandle, ChildSpec, SupervisorHandle};
+
+use super::*;
+use crate::{
+    checkpoint::CheckpointMsg,
+    coordinator::CoordinatorMsg,
+    doubles::{ChainDouble, Recorded, Write, blocks, exit_of, recorded, tree},
+    importer::ImporterHandle,
+    ports::BlockSource as _,
+    scheduler::SchedulerMsg,
+    types::{BlockRoot, Height},
+};
+
+/// An importer over a chain double, among recording siblings.
+struct World {
+    chain: Arc<ChainDouble>,
+    importer: ImporterHandle,
+    child: ChildHandle<ImporterMsg>,
+    scheduler: Recorded<SchedulerMsg>,
+    coordinator: Recorded<CoordinatorMsg>,
+    checkpoints: Recorded<CheckpointMsg>,
+    tree: SupervisorHandle,
+}
+
+fn h(number: u64) -> Height {
+    Height::new(number)
+}
+
+fn io_error() -> ChainError {
+    ChainError::Io { action: "writing".to_owned(), source: std::io::Error::other("disk full") }
+}
+
+fn not_next() -> ChainError {
+    let block = BlockRef { height: h(1), root: BlockRoot::ZERO };
+    ChainError::NotNext { head: block, offered: block }
+}
+
+impl World {
+    async fn new(script: impl IntoIterator<Item = Write>, batch_blocks: usize) -> Self {
+        let chain = Arc::new(ChainDouble::new(script));
+        let scheduler = recorded("scheduler");
+        let coordinator = recorded("coordinator");
+        let checkpoints = recorded("checkpoints");
+        let child = ChildHandle::new("importer");
+        let args = ImporterArgs {
+            chain: chain.clone(),
+            batch_blocks,
+            scheduler: SchedulerHandle::new(scheduler.handle.clone()),
+            coordinator: CoordinatorHandle::new(coordinator.handle.clone()),
+            checkpoints: CheckpointHandle::new(checkpoints.handle.clone()),
+        };
+        let siblings = [scheduler.spec.clone(), coordinator.spec.clone(), checkpoints.spec.clone()];
+        let importer = ChildSpec::new(&child, move || (BlockImporter, args.clone()));
+        let tree = tree(siblings.into_iter().chain([importer])).await;
+        let importer = ImporterHandle::new(child.clone());
+        Self { chain, importer, child, scheduler, coordinator, checkpoints, tree }
+    }
+
+    fn import(&self, first: u64, last: u64) {
+        self.importer.import(blocks().segment(first, last)).unwrap();
+    }
+
+    /// The next message to the scheduler: `started at`, `imported to`, or `refused at`.
+    async fn told(&mut self) -> (&'static str, u64) {
+        match self.scheduler.told.recv().await.unwrap() {
+            SchedulerMsg::ImporterStarted { head } => ("started", head.get()),
+            SchedulerMsg::Imported { head } => ("imported", head.get()),
+            SchedulerMsg::ImportRefused { refusal } => ("refused", refusal.at.get()),
+            SchedulerMsg::SetWindow { .. }
+            | SchedulerMsg::CloseWindow
+            | SchedulerMsg::UsablePeers { .. }
+            | SchedulerMsg::Fetch { .. }
+            | SchedulerMsg::Tick
+            | SchedulerMsg::ReadGauge { .. } => panic!("not from the importer"),
+        }
+    }
+
+    async fn told_in_turn(&mut self, expected: &[(&str, u64)]) {
+        for expected in expected {
+            assert_eq!(self.told().await, *expected);
+        }
+    }
+
+    fn written(&self) -> Vec<u64> {
+        self.chain.written().concat().into_iter().map(Height::get).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn imports_in_batches_and_tells_everybody() {
+    let mut world = World::new([], 4).await;
+    world.import(1, 6);
+    world.import(7, 10);
+    world.told_in_turn(&[("started", 0), ("imported", 4), ("imported", 8), ("imported", 10)]).await;
+    assert_eq!(world.written(), (1..=10).collect::<Vec<_>>());
+    assert_eq!(world.importer.head().await.unwrap(), world.chain.head());
+    let read = world.coordinator.told.recv().await.unwrap();
+    assert!(matches!(read, CoordinatorMsg::HeadRead { head } if head.height == h(0)));
+    let first = world.coordinator.told.recv().await.unwrap();
+    let CoordinatorMsg::Imported { head, blocks: count, bytes } = first else { panic!() };
+    let size: u64 = (1..=4).map(|height| blocks().raw(height).len() as u64).sum();
+    assert_eq!((head, count, bytes), (blocks().at(4).block_ref(), 4, size));
+    let moved = world.checkpoints.told.recv().await.unwrap();
+    assert!(matches!(moved, CheckpointMsg::HeadMoved { head } if head == h(4)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_sent_twice_are_imported_once() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.import(1, 6);
+    world.import(4, 9);
+    world.told_in_turn(&[("started", 0), ("imported", 6), ("imported", 9)]).await;
+    assert_eq!(world.written(), (1..=9).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn gap_makes_the_importer_say_where_it_is() {
+    let mut world = World::new([], 100).await;
+    world.import(3, 6);
+    world.told_in_turn(&[("started", 0), ("started", 0)]).await;
+    assert!(world.written().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_is_told_after_what_came_before_it_is_imported() {
+    let mut world = World::new([], 100).await;
+    let fork = blocks().verify(blocks().fork(3));
+    let mixed = vec![blocks().at(1), blocks().at(2), fork, blocks().at(4)];
+    world.importer.import(blocks().segment_of(1, mixed)).unwrap();
+    world.told_in_turn(&[("started", 0), ("imported", 3), ("refused", 4)]).await;
+    loop {
+        let told = world.coordinator.told.recv().await.unwrap();
+        if let CoordinatorMsg::ImportRefused { refusal } = told {
+            assert_eq!(refusal.at, h(4));
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn scheduler_that_started_is_told_the_head_and_its_forerunners_segments_are_dropped() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new([Write::Waits(wait)], 100).await;
+    world.import(1, 3);
+    world.chain.begun.notified().await;
+    world.import(4, 6);
+    world.importer.scheduler_started().unwrap();
+    world.told_in_turn(&[("started", 0), ("started", 0)]).await;
+    go_on.send(()).unwrap();
+    world.told_in_turn(&[("imported", 3)]).await;
+    assert_eq!(world.importer.head().await.unwrap().height, h(3));
+    assert_eq!(world.written(), [1, 2, 3], "what was queued before is dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_failure_ends_the_actor_with_its_reason() {
+    let mut world = World::new([Write::Fails(io_error())], 100).await;
+    let mut reports = world.tree.reports();
+    world.import(1, 3);
+    let exit = exit_of("importer", &mut reports).await;
+    let failure = exit.downcast_ref::<StoreFailure>().expect("the type survives");
+    assert!(matches!(failure.0, ChainError::Io { .. }), "{exit:?}");
+    assert!(matches!(exit, ChildExit::Failed(_)));
+    world.told_in_turn(&[("started", 0)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_race_for_the_head_ends_the_actor_with_not_next_and_it_starts_again() {
+    let mut world = World::new([Write::Fails(not_next())], 100).await;
+    let mut reports = world.tree.reports();
+    world.import(1, 3);
+    let exit = exit_of("importer", &mut reports).await;
+    let failure = exit.downcast_ref::<StoreFailure>().unwrap();
+    assert!(matches!(failure.0, ChainError::NotNext { .. }));
+    world.told_in_turn(&[("started", 0), ("started", 0)]).await;
+    world.import(1, 3);
+    world.told_in_turn(&[("imported", 3)]).await;
+    assert_eq!(world.written(), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_panics_ends_the_actor_and_does_not_hang_it() {
+    let world = World::new([Write::Panics], 100).await;
+    let mut reports = world.tree.reports();
+    world.import(1, 3);
+    let exit = exit_of("importer", &mut reports).await;
+    let failure = exit.downcast_ref::<StoreFailure>().expect("the type survives");
+    assert!(matches!(failure.0, ChainError::Poisoned), "what is written is unknown: {exit:?}");
+}
+
+/// No virtual time: it stands still while the write waits.
+#[tokio::test]
+async fn kill_in_the_middle_of_a_write_imports_nothing_twice() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new([Write::Waits(wait)], 100).await;
+    let mut reports = world.tree.reports();
+    world.import(1, 3);
+    world.chain.begun.notified().await;
+    assert!(world.child.kill());
+    assert!(matches!(exit_of("importer", &mut reports).await, ChildExit::Killed));
+    go_on.send(()).unwrap();
+    // The next one waits for the write of its forerunner, and sees what it wrote.
+    world.told_in_turn(&[("started", 0), ("started", 3)]).await;
+    world.import(1, 5);
+    world.told_in_turn(&[("imported", 5)]).await;
+    assert_eq!(world.written(), [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_waits_for_the_write_under_way() {
+    let (go_on, wait) = mpsc::channel();
+    let world = World::new([Write::Waits(wait)], 100).await;
+    world.import(1, 3);
+    world.chain.begun.notified().await;
+    let (tree, chain) = (world.tree.clone(), Arc::clone(&world.chain));
+    let stopping =
+        tokio::spawn(async move { tree.shutdown(std::time::Duration::from_secs(4)).await });
+    tokio::task::yield_now().await;
+    assert!(!stopping.is_finished());
+    go_on.send(()).unwrap();
+    stopping.await.unwrap().unwrap();
+    assert_eq!(chain.head(), blocks().at(3).block_ref());
+}

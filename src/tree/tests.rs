@@ -1,0 +1,155 @@
+use std::sync::mpsc;
+
+use supervisors::{ChildError, EscalationCause, Report, SendError, SupervisorExit};
+
+use super::*;
+use crate::{
+    adapters::memory::MemoryJournal,
+    config::SyncConfig,
+    doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer},
+    node::Node,
+    ports::{BlockSource as _, InlineCompute, SystemClock},
+    types::{BlockRef, BlockRoot, Height},
+};
+
+/// A node with one honest peer over a chain whose writes follow `script`.
+async fn node(script: impl IntoIterator<Item = Write>) -> (Node, Arc<ChainDouble>) {
+    let chain = Arc::new(ChainDouble::new(script));
+    let network = NetworkDouble::honest();
+    let ports = Ports {
+        spec: Arc::clone(&blocks().spec),
+        verifier: Arc::clone(&blocks().verifier),
+        chain: chain.clone(),
+        journal: Arc::new(MemoryJournal::default()),
+        network: Arc::new(StarterDouble { network, peers: vec![peer(1)] }),
+        compute: Arc::new(InlineCompute),
+        clock: Arc::new(SystemClock::start()),
+    };
+    (Node::start(SyncConfig::default(), ports).await.unwrap(), chain)
+}
+
+async fn until_synced(node: &Node, height: u64) {
+    let mut status = node.watch();
+    status.wait_for(|status| status.current_height == Height::new(height)).await.unwrap();
+}
+
+fn written(chain: &ChainDouble) -> Vec<u64> {
+    chain.written().concat().into_iter().map(Height::get).collect()
+}
+
+fn io_error() -> ChainError {
+    ChainError::Io { action: "writing".to_owned(), source: std::io::Error::other("disk full") }
+}
+
+fn not_next() -> ChainError {
+    let block = BlockRef { height: Height::new(1), root: BlockRoot::ZERO };
+    ChainError::NotNext { head: block, offered: block }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_node_over_doubles_syncs() {
+    let (node, chain) = node([]).await;
+    node.start_sync(None).await.unwrap();
+    until_synced(&node, 100).await;
+    assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
+    assert_eq!(chain.head(), blocks().at(100).block_ref());
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_store_ends_the_whole_tree_with_the_reason() {
+    let (node, chain) = node([Write::Fails(io_error())]).await;
+    let mut reports = node.reports();
+    node.start_sync(None).await.unwrap();
+    let SupervisorExit::Escalated(escalation) = node.ended().await else {
+        panic!("the tree must not go on over a broken store");
+    };
+    assert_eq!(escalation.child, Child::BlockImporter.id());
+    assert_eq!(escalation.cause, EscalationCause::Directive);
+    let failure = escalation.exit.downcast_ref::<StoreFailure>().expect("the type survives");
+    assert!(matches!(failure.0, ChainError::Io { .. }));
+    assert!(chain.written().is_empty(), "it was written on");
+    for child in Child::ALL {
+        assert_eq!(node.incarnation(child), 1, "{child} was started again");
+        assert!(!node.kill(child), "{child} is still up");
+    }
+    let address = crate::types::Multiaddr::empty();
+    assert_eq!(node.peer_discovered(address), Err(SendError::Stopped));
+    let mut stopped = Vec::new();
+    while let Some(report) = reports.next().await {
+        match report {
+            Report::Exited { id, exit: ChildExit::Stopped, .. } => stopped.push(id),
+            Report::Stopped { .. } => break,
+            Report::Started { .. }
+            | Report::Exited { .. }
+            | Report::RestartScheduled { .. }
+            | Report::GraceExceeded { .. }
+            | Report::Stuck { .. }
+            | Report::LeftDown { .. }
+            | Report::Escalated(_)
+            | Report::Lagged { .. } => {}
+        }
+    }
+    let mut others: Vec<_> = Child::ALL.map(Child::id).to_vec();
+    others.retain(|id| *id != Child::BlockImporter.id());
+    others.reverse();
+    assert_eq!(stopped, others, "stopped in order, bottom to top");
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_panics_ends_the_whole_tree() {
+    let (node, _) = node([Write::Panics]).await;
+    node.start_sync(None).await.unwrap();
+    let exit = node.ended().await;
+    let SupervisorExit::Escalated(escalation) = exit else { panic!("{exit:?}") };
+    assert!(escalation.exit.downcast_ref::<StoreFailure>().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_race_for_the_head_restarts_the_importer_and_the_sync_completes() {
+    let (node, chain) = node([Write::Fails(not_next()), Write::Fails(not_next())]).await;
+    node.start_sync(None).await.unwrap();
+    until_synced(&node, 100).await;
+    assert_eq!(node.incarnation(Child::BlockImporter), 3);
+    assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+/// No virtual time: it stands still while the write waits.
+#[tokio::test]
+async fn importer_killed_in_the_middle_of_a_write_imports_nothing_twice() {
+    let (go_on, wait) = mpsc::channel();
+    let (node, chain) = node([Write::Waits(wait)]).await;
+    node.start_sync(None).await.unwrap();
+    chain.begun.notified().await;
+    assert!(node.kill(Child::BlockImporter));
+    go_on.send(()).unwrap();
+    until_synced(&node, 100).await;
+    assert_eq!(node.incarnation(Child::BlockImporter), 2);
+    assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[test]
+fn only_a_lost_race_is_restarted_into() {
+    let range = |height| ChainError::OutOfRange { height, oldest: height, head: height };
+    let verdict = |error: Box<dyn std::error::Error + Send + Sync>| {
+        never_into_a_broken_store(&ChildExit::Failed(ChildError::from(error)))
+    };
+    let table = [
+        (not_next as fn() -> ChainError, Directive::ByRestartKind),
+        (io_error, Directive::Escalate),
+        (|| ChainError::Poisoned, Directive::Escalate),
+        (|| ChainError::Corrupt("record".to_owned()), Directive::Escalate),
+    ];
+    for (error, directive) in table {
+        assert_eq!(verdict(Box::new(StoreFailure(error()))), directive, "{}", error());
+        assert_eq!(verdict(Box::new(JournalFailure(error()))), directive, "{}", error());
+    }
+    let outside = StoreFailure(range(Height::new(1)));
+    assert_eq!(verdict(Box::new(outside)), Directive::Escalate);
+    assert_eq!(verdict("a panic".into()), Directive::ByRestartKind);
+    for exit in [ChildExit::Killed, ChildExit::Stopped] {
+        assert_eq!(never_into_a_broken_store(&exit), Directive::ByRestartKind);
+    }
+}
