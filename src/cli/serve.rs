@@ -50,7 +50,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     source: SourceArgs,
     /// Where to accept connections; port 0 means a free one
-    #[arg(long, value_name = "MULTIADDR", num_args = 1.., required = true, value_parser = multiaddr)]
+    #[arg(
+        long, value_name = "MULTIADDR", num_args = 1.., required = true, value_parser = multiaddr
+    )]
     listen: Vec<Multiaddr>,
     /// The key that names this node; made if it is missing
     ///

@@ -87,7 +87,7 @@ async fn generate_makes_the_same_chain_again_and_another_one_for_another_seed() 
 async fn import_keeps_what_comes_before_the_first_bad_block_and_names_it() {
     let chain = Chain::new(40);
     let mut blocks = chain.blocks.clone();
-    // The last byte belongs to the approval: the block stays canonical, its signature does not hold.
+    // The last byte belongs to the approval: the block stays canonical, its signature is bad.
     let signature = blocks[30].len() - 60;
     blocks[30][signature] ^= 1;
     let tampered = chain.write("tampered.bin", &blocks);

@@ -2,6 +2,8 @@
 //! every wait.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod bad_input;
 mod chain;
 mod demo;

@@ -20,7 +20,8 @@ Examples:
   alys-sync chain import --chain chain.bin --chain-spec chain.json --data-dir node
   alys-sync chain info --data-dir node
 
-A chain file holds blocks one after another, each with four bytes of little-endian length in front.";
+A chain file holds blocks one after another, each with four bytes of little-endian length in
+front.";
 
 /// Make, import, verify and describe chains
 #[derive(Debug, Args)]

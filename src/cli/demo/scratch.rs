@@ -66,7 +66,7 @@ impl Drop for WorkDir {
         if self.ours
             && let Err(error) = fs::remove_dir_all(&self.path)
         {
-            tracing::warn!(dir = %self.path.display(), %error, "a temporary directory stays behind");
+            tracing::warn!(dir = %self.path.display(), %error, "a temporary directory is left");
         }
     }
 }
