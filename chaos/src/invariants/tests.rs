@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
-use alys_sync::{tree::Child, types::Height};
+use alys_sync::{
+    tree::Child,
+    types::{Height, HeightRange},
+};
 
-use super::{Facts, check_all, imported_twice};
+use super::{Facts, check_all, dropped, imported_twice, liars_out};
 use crate::{
     adversaries::Role,
     fixture::{Fixture, Lie},
@@ -110,18 +113,44 @@ fn honest_peer_that_is_thrown_out_is_found() {
     assert_eq!(broken(&plan, Plant::TakenForHonest(PeerIndex(2))), ["honest_kept"]);
 }
 
+/// A liar's three bad replies, 10 ms each, then `after`.
+fn three_lies_and(after: Vec<(u64, Event)>) -> Vec<Stamped> {
+    let (peer, lie) = (PeerIndex(0), true);
+    let range = HeightRange::single(Height::new(2));
+    let lies = (0..3).flat_map(|request| {
+        [
+            (10 * request, Event::Asked { peer, request, range }),
+            (10 * request + 9, Event::Delivered { peer, request, lie }),
+            (10 * request + 9, Event::ReplyOver { peer, request }),
+        ]
+    });
+    let at = |(millis, event)| Stamped { at: Duration::from_millis(millis), event };
+    lies.chain(after).map(at).collect()
+}
+
 #[test]
-fn liar_that_stays_is_found() {
+fn liar_that_is_asked_after_three_bad_replies_is_found() {
     let mut plan = quiet();
     plan.peers[0].role = Role::Liar { lie: Lie::NotCanonical, one_in: 1 };
-    plan.config.peers.ban = Duration::ZERO;
-    plan.config.download.batch_size_max = 4;
+    let facts = Facts::of(&plan, FIXTURE.head, None);
+    let range = HeightRange::single(Height::new(2));
+    let asked = (100, Event::Asked { peer: PeerIndex(0), request: 3, range });
+    let stays = three_lies_and(vec![asked.clone()]);
+    assert_eq!(liars_out::check(&facts, &stays).unwrap_err().invariant, "liars_out");
+    let thrown_out = (30, Event::DroppedByNode { peer: PeerIndex(0) });
+    let comes_back = three_lies_and(vec![thrown_out, asked.clone()]);
+    assert_eq!(liars_out::check(&facts, &comes_back), Ok(()));
+    let forgotten = (30, Event::Exited { child: Child::PeerReputation.id(), incarnation: 1 });
+    assert_eq!(liars_out::check(&facts, &three_lies_and(vec![forgotten, asked])), Ok(()));
+}
+
+#[test]
+fn liar_is_thrown_out_and_the_sync_completes_without_it() {
+    let mut plan = quiet();
+    plan.peers.push(peer(Role::Liar { lie: Lie::NotCanonical, one_in: 1 }));
     let outcome = run(&plan, &FIXTURE, None).unwrap();
-    assert_eq!(names(&outcome), [""; 0], "thrown out each time, it may come back");
-    let found = spoiled(&plan, |events| {
-        events.retain(|stamped| !matches!(stamped.event, Event::DroppedByNode { .. }));
-    });
-    assert_eq!(found, ["liars_out"]);
+    assert_eq!(outcome.broken, []);
+    assert!(dropped(&outcome.events).contains(&PeerIndex(2)));
 }
 
 #[test]
