@@ -1,2 +1,136 @@
-//! bin
-fn main() {}
+//! The `chaos` command: seeded runs with killed children, and replays of single seeds.
+//!
+//! People read stderr; the last line of stdout is one JSON object. Exit codes: 0 when all
+//! invariants held, 1 when one broke, 2 when nothing could be run.
+
+use std::{error::Error, process::ExitCode, sync::Arc};
+
+use chaos::{
+    children::{Options, run_all},
+    fixture::Fixture,
+    plan::Plan,
+    run::{Outcome, run},
+};
+use clap::{Parser, Subcommand};
+
+/// Syncs a real node through everything that can go wrong, as seeds decide, and checks invariants.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Kills children of the tree while it syncs from peers of all kinds.
+    Children {
+        /// How many runs.
+        #[arg(long, default_value_t = 20)]
+        runs: u64,
+        /// The seed of the first run; the next run has the next seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Blocks of the chain to sync.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+        blocks: u64,
+        /// Runs at once; 0 for one on each core.
+        #[arg(long, default_value_t = 0)]
+        jobs: usize,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs one seed twice and compares the hashes of what happened.
+    Replay {
+        /// The seed.
+        #[arg(long)]
+        seed: u64,
+        /// Blocks of the chain to sync.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+        blocks: u64,
+        /// Print every event of the run to stderr.
+        #[arg(long)]
+        events: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().scenario {
+        Scenario::Children { runs, seed, blocks, jobs, json } => {
+            children(Options { runs, seed, blocks, jobs }, json)
+        }
+        Scenario::Replay { seed, blocks, events } => replay(seed, blocks, events),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                eprintln!("  because {cause}");
+                source = cause.source();
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
+    let report = run_all(options, |outcome| {
+        if !outcome.broken.is_empty() {
+            complain(outcome, options.blocks);
+        } else if !json {
+            eprintln!(
+                "seed {}: {} peers, {} kills, {} events: all invariants held",
+                outcome.plan.seed,
+                outcome.plan.peers.len(),
+                outcome.plan.kills.len(),
+                outcome.events.len()
+            );
+        }
+    })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.failed_seeds.is_empty() && report.completed == report.runs)
+}
+
+fn replay(seed: u64, blocks: u64, events: bool) -> Result<bool, Box<dyn Error>> {
+    let fixture = Arc::new(Fixture::new(blocks)?);
+    let plan = Plan::from_seed(seed, blocks);
+    eprintln!("{plan:#?}");
+    let first = run(&plan, &fixture, None)?;
+    let second = run(&plan, &fixture, None)?;
+    if events {
+        for stamped in &first.events {
+            eprintln!("{:>12.3} ms  {:?}", stamped.at.as_secs_f64() * 1e3, stamped.event);
+        }
+    }
+    complain(&first, blocks);
+    let parting = first.events.iter().zip(&second.events).position(|(one, other)| one != other);
+    if let Some(at) = parting {
+        eprintln!("the runs part at event {at}:");
+        eprintln!("  {:?}\n  {:?}", first.events.get(at), second.events.get(at));
+    }
+    let same = first.hash == second.hash;
+    let line = serde_json::json!({
+        "seed": seed,
+        "same": same,
+        "hash": first.hash,
+        "events": first.events.len(),
+        "broken": first.broken.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    });
+    println!("{line}");
+    Ok(same && first.broken.is_empty())
+}
+
+fn complain(outcome: &Outcome, blocks: u64) {
+    for broken in &outcome.broken {
+        let seed = outcome.plan.seed;
+        eprintln!("seed {seed}: BROKEN {broken}");
+        eprintln!(
+            "  reproduce: cargo run --release -p chaos -- replay --seed {seed} --blocks {blocks} \
+             --events"
+        );
+    }
+}

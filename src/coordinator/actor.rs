@@ -18,10 +18,11 @@ use crate::{
     config::DiscoverySettings,
     consensus::ChainSpec,
     ports::{Chain, Clock},
-    reputation::ReputationHandle,
-    resilience::Prober,
+    reputation::{Evidence, ReputationHandle},
+    resilience::{ProbeAnswer, Prober},
     scheduler::SchedulerHandle,
     types::{Height, PeerId},
+    validation::Fault,
 };
 
 /// How often time is looked at. Unit: time. Too low: idle work. Too high: figures shown to people
@@ -177,7 +178,9 @@ fn take(
             Event::ImportRefused { at: refusal.at, peer: refusal.origin.peer }
         }
         CoordinatorMsg::PeersChanged { view } => Event::Peers { view },
-        CoordinatorMsg::Probed { peer, height, answer } => Event::Probed { peer, height, answer },
+        CoordinatorMsg::Probed { peer, height, answer } => {
+            Event::Probed { peer, height, answer: convict(state, peer, height, answer) }
+        }
         CoordinatorMsg::SchedulerStarted => Event::SchedulerStarted,
         CoordinatorMsg::Tick => {
             state.progress.sample(now);
@@ -185,6 +188,21 @@ fn take(
         }
     };
     (state.core.apply(now, event), None)
+}
+
+/// A lie told to a probe counts like any other: near the head, probes are all that a liar is asked.
+fn convict(state: &State, peer: PeerId, height: Height, answer: ProbeAnswer) -> ProbeAnswer {
+    match answer {
+        ProbeAnswer::Fault { fault, .. } if fault.is_provable_lie() => {
+            state.args.reputation.evidence(peer, Evidence::Lied(Fault { height, fault }));
+            ProbeAnswer::NoVerdict
+        }
+        ProbeAnswer::Fault { .. }
+        | ProbeAnswer::Block(_)
+        | ProbeAnswer::Nothing
+        | ProbeAnswer::Failed(_)
+        | ProbeAnswer::NoVerdict => answer,
+    }
 }
 
 /// What was commanded survives this incarnation.

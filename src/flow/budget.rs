@@ -64,7 +64,7 @@ impl ByteBudget {
         Some(BytePermit { budget: self.clone(), at, bytes })
     }
 
-    /// Moves the front: the lowest height that is not yet waiting for import.
+    /// Moves the front: the lowest height that is not yet imported.
     pub fn set_front(&self, front: Height) {
         self.inner.lock().front = front;
         self.inner.freed.notify_waiters();

@@ -138,8 +138,13 @@ fn announce(state: &State) {
 }
 
 fn commit(myself: &ActorRef<ImporterMsg>, state: &mut State) {
+    let queued = !state.queue.is_empty();
     let batch = next_batch(&state.tip, &mut state.queue, state.args.batch_blocks);
     let Some(last) = batch.blocks.last() else {
+        if queued && batch.stop.is_none() {
+            // All of it was imported before: who keeps it for us must hear that it need not.
+            let _ = state.args.scheduler.imported(state.tip.height);
+        }
         stopped(state, batch.stop);
         return;
     };

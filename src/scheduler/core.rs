@@ -149,9 +149,10 @@ impl<S: Held> Core<S> {
         }
     }
 
-    /// The lowest height that is not waiting for import: memory is granted to it first.
+    /// The lowest height that is not imported: memory is granted to it even when the budget is
+    /// spent. What waits for import needs no such favour, its import frees memory.
     pub(crate) fn front(&self) -> Height {
-        self.next_release
+        self.next_import
     }
 
     pub(crate) fn gauge(&self) -> WindowGauge {
@@ -194,10 +195,7 @@ impl<S: Held> Core<S> {
             }
             Event::Imported { head } => self.imported(head),
             Event::ImportRefused { at } => self.refused(now, at),
-            Event::ImporterStarted { head } => {
-                self.imported(head);
-                effects.extend(self.released.values().cloned().map(Effect::Release));
-            }
+            Event::ImporterStarted { head } => self.importer_started(head, &mut effects),
         }
         self.release(&mut effects);
         self.widen();
@@ -220,7 +218,7 @@ impl<S: Held> Core<S> {
                 break;
             };
             let bytes = (range.count() + RESERVE_BLOCKS).saturating_mul(self.bytes_per_block);
-            if bytes > available && start > self.next_release {
+            if bytes > available && start > self.next_import {
                 break;
             }
             available = available.saturating_sub(bytes);
@@ -341,6 +339,18 @@ impl<S: Held> Core<S> {
         }
         self.next_import = next.min(self.next_release);
         self.released.retain(|_, segment| segment.range().last() > head);
+    }
+
+    fn importer_started(&mut self, head: Height, effects: &mut Vec<Effect<S>>) {
+        let next = head.saturating_add(1);
+        if self.last.is_some() && next < self.next_import {
+            // The chain is shorter than it was. What was released does not continue it: released
+            // again, it would come back as a gap, for ever.
+            self.reset(next, self.last, effects);
+            return;
+        }
+        self.imported(head);
+        effects.extend(self.released.values().cloned().map(Effect::Release));
     }
 
     fn refused(&mut self, now: Duration, at: Height) {

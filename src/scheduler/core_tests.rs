@@ -257,6 +257,36 @@ fn importer_restart_gets_what_was_released_again() {
 }
 
 #[test]
+fn chain_that_became_shorter_is_downloaded_again_from_its_head() {
+    let mut world = World::new(small(), 1, 32);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 16);
+    world.verify(0, |_| false);
+    world.import(16);
+    assert_eq!(world.imported, h(16));
+    world.released.clear();
+    world.imported = h(7);
+    world.event(Event::ImporterStarted { head: h(7) });
+    assert_eq!(world.core.front(), h(8));
+    world.finish();
+}
+
+#[test]
+fn blocks_that_wait_for_import_do_not_let_others_past_the_budget() {
+    let mut world = World::new(small(), 1, 200);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, 16);
+    world.verify(0, |_| false);
+    let open: Vec<_> = world.open.keys().copied().collect();
+    open.into_iter().for_each(|request| world.end(request, ReplyEnd::NotSent));
+    world.now += Duration::from_secs(1);
+    assert_eq!(world.core.plan(world.now, 0), [], "block 1 to 16 are not imported yet");
+    world.core.apply(world.now, Event::Imported { head: h(16) });
+    let effects = world.core.plan(world.now, 0);
+    assert!(matches!(&effects[..], [Effect::Fetch { range, .. }] if range.start() == h(17)));
+}
+
+#[test]
 fn budget_stops_everything_but_the_front() {
     let mut core: Core<Blocks> = Core::new(small());
     core.apply(Duration::ZERO, Event::PeerUsable { peer: peer(1), score: 500 });

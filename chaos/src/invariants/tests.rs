@@ -1,0 +1,212 @@
+//! Each invariant can fail: planted bugs in whole runs, and spoiled traces of good ones.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use alys_sync::{
+    tree::Child,
+    types::{Height, HeightRange},
+};
+
+use super::{Facts, check_all, dropped, imported_twice, liars_out};
+use crate::{
+    adversaries::Role,
+    fixture::{Fixture, Lie},
+    plan::{HEALED_LINK, Kill, PeerPlan, Plan},
+    run::{Outcome, Plant, run},
+    trace::{Event, PeerIndex, Stamped},
+    world::StoreFault,
+};
+
+const BLOCKS: u64 = 60;
+
+static FIXTURE: LazyLock<Arc<Fixture>> = LazyLock::new(|| Arc::new(Fixture::new(BLOCKS).unwrap()));
+
+fn peer(role: Role) -> PeerPlan {
+    PeerPlan { role, seed: 5, speed: HEALED_LINK }
+}
+
+/// A run with two honest peers and nothing wrong.
+fn quiet() -> Plan {
+    let mut plan = Plan::from_seed(1, BLOCKS);
+    plan.peers = vec![peer(Role::Honest), peer(Role::Honest)];
+    plan.kills.clear();
+    plan.write_takes = Duration::ZERO;
+    plan
+}
+
+fn kills(child: Child, count: usize) -> Vec<Kill> {
+    let kill = Kill { child, height: Height::GENESIS, pause: Duration::from_millis(300) };
+    vec![kill; count]
+}
+
+fn names(outcome: &Outcome) -> Vec<&'static str> {
+    outcome.broken.iter().map(|broken| broken.invariant).collect()
+}
+
+fn broken(plan: &Plan, plant: Plant) -> Vec<&'static str> {
+    names(&run(plan, &FIXTURE, Some(plant)).unwrap())
+}
+
+/// The names of what breaks in a good run's trace once `spoil` has changed it.
+fn spoiled(plan: &Plan, spoil: impl FnOnce(&mut Vec<Stamped>)) -> Vec<&'static str> {
+    let outcome = run(plan, &FIXTURE, None).unwrap();
+    assert_eq!(outcome.broken, []);
+    let mut events = outcome.events;
+    spoil(&mut events);
+    let facts = Facts::of(plan, FIXTURE.head, None);
+    check_all(&facts, &events).into_iter().map(|broken| broken.invariant).collect()
+}
+
+fn find(events: &[Stamped], wanted: impl Fn(&Event) -> bool) -> usize {
+    events.iter().position(|stamped| wanted(&stamped.event)).unwrap()
+}
+
+#[test]
+fn quiet_run_breaks_nothing() {
+    let outcome = run(&quiet(), &FIXTURE, None).unwrap();
+    assert_eq!(outcome.broken, []);
+    assert_eq!(imported_twice(&outcome.events), 0);
+}
+
+#[test]
+fn blocks_imported_twice_are_found() {
+    let outcome = run(&quiet(), &FIXTURE, Some(Plant::Store(StoreFault::WritesTwice))).unwrap();
+    assert_eq!(names(&outcome), ["imported_once"]);
+    assert_eq!(imported_twice(&outcome.events), BLOCKS);
+}
+
+#[test]
+fn store_that_forgets_a_write_is_found() {
+    let found = broken(&quiet(), Plant::Store(StoreFault::Forgets(Height::new(30))));
+    assert!(found.contains(&"imported_once"), "{found:?}");
+    assert!(found.contains(&"restarts_explained"), "{found:?}");
+}
+
+#[test]
+fn height_that_goes_back_is_found() {
+    let found = spoiled(&quiet(), |events| {
+        let at = find(
+            events,
+            |event| matches!(event, Event::Status { height, .. } if *height > Height::GENESIS),
+        );
+        if let Event::Status { phase, usable_peers, .. } = events[at].event {
+            let lower = Event::Status { phase, height: Height::GENESIS, usable_peers };
+            events.insert(at + 1, Stamped { at: events[at].at, event: lower });
+        }
+    });
+    assert_eq!(found, ["height_rises"]);
+}
+
+#[test]
+fn segment_that_verification_keeps_is_found_as_a_leak() {
+    let found = broken(&quiet(), Plant::LostVerification { jobs_before: 8 });
+    assert!(found.contains(&"permits_conserved"), "{found:?}");
+}
+
+#[test]
+fn honest_peer_that_is_thrown_out_is_found() {
+    let mut plan = quiet();
+    plan.peers.push(peer(Role::Liar { lie: Lie::WrongSignature, one_in: 1 }));
+    assert_eq!(broken(&plan, Plant::TakenForHonest(PeerIndex(2))), ["honest_kept"]);
+}
+
+/// A liar's three bad replies, 10 ms each, then `after`.
+fn three_lies_and(after: Vec<(u64, Event)>) -> Vec<Stamped> {
+    let (peer, lie) = (PeerIndex(0), true);
+    let range = HeightRange::single(Height::new(2));
+    let lies = (0..3).flat_map(|request| {
+        [
+            (10 * request, Event::Asked { peer, request, range }),
+            (10 * request + 9, Event::Delivered { peer, request, lie }),
+            (10 * request + 9, Event::ReplyOver { peer, request }),
+        ]
+    });
+    let at = |(millis, event)| Stamped { at: Duration::from_millis(millis), event };
+    lies.chain(after).map(at).collect()
+}
+
+#[test]
+fn liar_that_is_asked_after_three_bad_replies_is_found() {
+    let mut plan = quiet();
+    plan.peers[0].role = Role::Liar { lie: Lie::NotCanonical, one_in: 1 };
+    let facts = Facts::of(&plan, FIXTURE.head, None);
+    let range = HeightRange::single(Height::new(2));
+    let asked = (100, Event::Asked { peer: PeerIndex(0), request: 3, range });
+    let stays = three_lies_and(vec![asked.clone()]);
+    assert_eq!(liars_out::check(&facts, &stays).unwrap_err().invariant, "liars_out");
+    let thrown_out = (30, Event::DroppedByNode { peer: PeerIndex(0) });
+    let comes_back = three_lies_and(vec![thrown_out, asked.clone()]);
+    assert_eq!(liars_out::check(&facts, &comes_back), Ok(()));
+    let forgotten = (30, Event::Exited { child: Child::PeerReputation.id(), incarnation: 1 });
+    assert_eq!(liars_out::check(&facts, &three_lies_and(vec![forgotten, asked])), Ok(()));
+}
+
+#[test]
+fn liar_is_thrown_out_and_the_sync_completes_without_it() {
+    let mut plan = quiet();
+    plan.peers.push(peer(Role::Liar { lie: Lie::NotCanonical, one_in: 1 }));
+    let outcome = run(&plan, &FIXTURE, None).unwrap();
+    assert_eq!(outcome.broken, []);
+    assert!(dropped(&outcome.events).contains(&PeerIndex(2)));
+}
+
+#[test]
+fn sync_that_ends_below_the_head_is_found() {
+    let mut plan = quiet();
+    let taller = Fixture::new(BLOCKS + 1).unwrap();
+    plan.config.discovery.attempts_max = 3;
+    let outcome = run(&plan, &FIXTURE, None).unwrap();
+    let facts = Facts::of(&plan, taller.head, None);
+    let found: Vec<_> = check_all(&facts, &outcome.events);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].invariant, "sync_completes");
+}
+
+#[test]
+fn child_that_stays_away_too_long_is_found() {
+    let mut plan = quiet();
+    // The fifth restart in a row waits for 160 ms.
+    plan.kills = kills(Child::BlockImporter, 5);
+    assert_eq!(names(&run(&plan, &FIXTURE, None).unwrap()), ["children_back"]);
+}
+
+#[test]
+fn tree_that_gives_up_is_found() {
+    let mut plan = quiet();
+    plan.kills = (0..8).flat_map(|_| Child::ALL.map(|child| kills(child, 1))).flatten().collect();
+    let found = names(&run(&plan, &FIXTURE, None).unwrap());
+    assert!(found.contains(&"sync_completes"), "{found:?}");
+}
+
+#[test]
+fn child_that_ends_by_itself_is_found() {
+    let mut plan = quiet();
+    plan.kills = kills(Child::ValidatorPool, 1);
+    let found = spoiled(&plan, |events| {
+        events.retain(|stamped| !matches!(stamped.event, Event::Killed { .. }));
+    });
+    assert_eq!(found, ["restarts_explained"]);
+}
+
+#[test]
+fn too_many_open_requests_are_found() {
+    let found = spoiled(&quiet(), |events| {
+        let at = find(events, |event| matches!(event, Event::Asked { .. }));
+        let asked = events[at].clone();
+        events.splice(at..at, vec![asked; 31]);
+    });
+    assert_eq!(found, ["requests_bounded"]);
+}
+
+#[test]
+fn task_or_reply_that_outlives_the_node_is_found() {
+    let found = spoiled(&quiet(), |events| {
+        if let Some(Stamped { event: Event::Ended { tasks, .. }, .. }) = events.last_mut() {
+            *tasks = 1;
+        }
+    });
+    assert_eq!(found, ["nothing_left"]);
+}

@@ -1,0 +1,227 @@
+//! The simulated network: connections to the peers of a plan, and requests over them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use alys_sync::{
+    ports::{
+        BlockSource, Direction, DisconnectReason, NetworkError, NetworkEvent, NetworkEvents,
+        NetworkStarter, PeerNetwork, RangeStream, RequestError,
+    },
+    types::{HeightRange, Multiaddr, PeerId},
+    wire::request::{BlocksByRangeRequest, FixedMessage as _},
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+
+use super::{SimPeer, connection::Connection, incoming::Incoming};
+use crate::{
+    fixture::Fixture,
+    trace::{Event, Trace},
+};
+
+/// Everything outside the node. It outlives the incarnations of its network.
+pub struct World {
+    fixture: Arc<Fixture>,
+    peers: BTreeMap<PeerId, Arc<SimPeer>>,
+    healed: AtomicBool,
+    next_request: AtomicU64,
+    running: watch::Sender<usize>,
+    pub(super) open_replies: AtomicUsize,
+    pub(super) trace: Trace,
+}
+
+impl World {
+    /// A world of these peers.
+    pub fn new(fixture: Arc<Fixture>, peers: Vec<SimPeer>, trace: Trace) -> Self {
+        Self {
+            fixture,
+            peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
+            healed: AtomicBool::new(false),
+            next_request: AtomicU64::new(0),
+            running: watch::Sender::new(0),
+            open_replies: AtomicUsize::new(0),
+            trace,
+        }
+    }
+
+    /// Ends all faults: every peer is honest, present and fast from now on.
+    pub fn heal(&self) {
+        self.healed.store(true, Ordering::Relaxed);
+        self.peers.values().for_each(|peer| peer.heal());
+        self.trace.record(Event::Healed);
+    }
+
+    /// Whether the faults are over.
+    pub fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    /// Replies that the node has not read to the end nor dropped.
+    pub fn open_replies(&self) -> usize {
+        self.open_replies.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts networks in a world, one at a time.
+pub struct SimStarter {
+    world: Arc<World>,
+}
+
+impl SimStarter {
+    /// A starter for `world`.
+    pub fn new(world: Arc<World>) -> Self {
+        Self { world }
+    }
+}
+
+impl NetworkStarter for SimStarter {
+    fn start(
+        &self,
+        _: Arc<dyn BlockSource>,
+        events: Arc<dyn NetworkEvents>,
+    ) -> BoxFuture<'static, Result<Arc<dyn PeerNetwork>, NetworkError>> {
+        let (world, ended) = (Arc::clone(&self.world), self.ended());
+        async move {
+            ended.await;
+            world.running.send_modify(|running| *running += 1);
+            let network = Arc::new_cyclic(|this| SimNetwork {
+                this: Weak::clone(this),
+                world,
+                events,
+                connections: Mutex::default(),
+                tasks: Mutex::new(JoinSet::new()),
+            });
+            Ok(network as Arc<dyn PeerNetwork>)
+        }
+        .boxed()
+    }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        let mut running = self.world.running.subscribe();
+        let world = Arc::clone(&self.world);
+        async move {
+            // The sender lives in the world, which this future holds.
+            let _ = running.wait_for(|running| *running == 0).await;
+            drop(world);
+        }
+        .boxed()
+    }
+}
+
+/// One incarnation of the network. Dropping it closes all its connections.
+struct SimNetwork {
+    this: Weak<Self>,
+    world: Arc<World>,
+    events: Arc<dyn NetworkEvents>,
+    connections: Mutex<BTreeMap<PeerId, Connection>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Drop for SimNetwork {
+    fn drop(&mut self) {
+        self.world.running.send_modify(|running| *running -= 1);
+    }
+}
+
+impl SimNetwork {
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<PeerId, Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `act` after `delays` times the delay of the peer's link, while the network lives.
+    fn after(&self, peer: &Arc<SimPeer>, delays: u32, act: impl FnOnce(&Self) + Send + 'static) {
+        let wait = peer.speed(self.world.is_healed()).delay * delays;
+        let this = Weak::clone(&self.this);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            sleep(wait).await;
+            if let Some(network) = this.upgrade() {
+                act(&network);
+            }
+        });
+    }
+
+    fn connect(&self, peer: &SimPeer, address: Multiaddr) {
+        if peer.is_away() {
+            let reason = "nobody there".to_owned();
+            self.events.on_event(NetworkEvent::DialFailed { address, reason });
+            return;
+        }
+        if self.connections().contains_key(&peer.id) {
+            return;
+        }
+        self.connections().insert(peer.id, Connection::open());
+        self.world.trace.record(Event::Connected { peer: peer.index });
+        let (peer, direction) = (peer.id, Direction::Outbound);
+        self.events.on_event(NetworkEvent::Connected { peer, address, direction });
+    }
+
+    fn close(&self, peer: &SimPeer, reason: DisconnectReason) {
+        if self.connections().remove(&peer.id).is_none() {
+            return;
+        }
+        self.world.trace.record(match reason {
+            DisconnectReason::Remote => Event::Left { peer: peer.index },
+            DisconnectReason::Local => Event::DroppedByNode { peer: peer.index },
+        });
+        self.events.on_event(NetworkEvent::Disconnected { peer: peer.id, reason });
+    }
+
+    fn request(&self, peer: PeerId, range: HeightRange) -> Result<RangeStream, RequestError> {
+        let end = self.connections().get(&peer).map(Connection::end);
+        let end = end.ok_or(RequestError::NotConnected)?;
+        let peer = self.world.peers.get(&peer).ok_or(RequestError::NotConnected)?;
+        let request = self.world.next_request.fetch_add(1, Ordering::Relaxed);
+        self.world.trace.record(Event::Asked { peer: peer.index, request, range });
+        let asked = BlocksByRangeRequest { start: range.start(), count: range.count() };
+        // What the peer hears is what was on the wire.
+        let heard = BlocksByRangeRequest::decode_request(&asked.encode_request())
+            .map_err(|_| RequestError::Cut)?;
+        let reply = peer.answer(&self.world.fixture, heard);
+        if peer.leaves() {
+            let leaver = Arc::clone(peer);
+            self.after(peer, 1, move |network| network.close(&leaver, DisconnectReason::Remote));
+        }
+        let (world, peer) = (Arc::clone(&self.world), Arc::clone(peer));
+        let incoming = Incoming::new(world, peer, (request, range.count()), reply, end);
+        Ok(incoming.into_stream())
+    }
+}
+
+impl PeerNetwork for SimNetwork {
+    fn request_range(
+        &self,
+        peer: PeerId,
+        range: HeightRange,
+    ) -> BoxFuture<'static, Result<RangeStream, RequestError>> {
+        let sent = self.request(peer, range);
+        async move { sent }.boxed()
+    }
+
+    fn dial(&self, address: Multiaddr) {
+        let known = self.world.peers.values().find(|peer| peer.address == address).cloned();
+        match known {
+            Some(peer) => {
+                let dialled = Arc::clone(&peer);
+                self.after(&peer, 2, move |network| network.connect(&dialled, address));
+            }
+            None => {
+                let reason = "no such peer".to_owned();
+                self.events.on_event(NetworkEvent::DialFailed { address, reason });
+            }
+        }
+    }
+
+    fn disconnect(&self, peer: PeerId) {
+        if let Some(peer) = self.world.peers.get(&peer) {
+            self.close(peer, DisconnectReason::Local);
+        }
+    }
+}
