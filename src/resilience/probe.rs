@@ -1,7 +1,8 @@
 //! One block asked of one peer and verified: what a peer has, proven by what it sends.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures::FutureExt as _;
 use tracing::Instrument as _;
 
 use super::PeerCaller;
@@ -62,7 +63,12 @@ impl Prober {
     /// Asks `peer` for the block at `height`.
     pub async fn probe(&self, peer: PeerId, height: Height) -> ProbeAnswer {
         let span = tracing::debug_span!("probe", %peer, %height);
-        self.ask(peer, height).instrument(span).await
+        let ask = AssertUnwindSafe(self.ask(peer, height)).catch_unwind();
+        // Who asked waits for this answer and has no other sign of its end.
+        ask.instrument(span).await.unwrap_or_else(|_| {
+            tracing::error!(%peer, %height, "a probe panicked");
+            ProbeAnswer::NoVerdict
+        })
     }
 
     async fn ask(&self, peer: PeerId, height: Height) -> ProbeAnswer {
@@ -100,3 +106,7 @@ impl Prober {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

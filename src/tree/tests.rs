@@ -1,4 +1,7 @@
-use std::sync::mpsc;
+use std::sync::{
+    atomic::{AtomicU64, Ordering},
+    mpsc,
+};
 
 use supervisors::{ChildError, EscalationCause, Report, SendError, SupervisorExit};
 
@@ -6,7 +9,7 @@ use super::*;
 use crate::{
     adapters::memory::MemoryJournal,
     config::SyncConfig,
-    doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer},
+    doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
     node::Node,
     ports::{BlockSource as _, InlineCompute, SystemClock},
     types::{BlockRef, BlockRoot, Height},
@@ -14,8 +17,14 @@ use crate::{
 
 /// A node with one honest peer over a chain whose writes follow `script`.
 async fn node(script: impl IntoIterator<Item = Write>) -> (Node, Arc<ChainDouble>) {
+    node_over(NetworkDouble::honest(), script).await
+}
+
+async fn node_over(
+    network: Arc<NetworkDouble>,
+    script: impl IntoIterator<Item = Write>,
+) -> (Node, Arc<ChainDouble>) {
     let chain = Arc::new(ChainDouble::new(script));
-    let network = NetworkDouble::honest();
     let ports = Ports {
         spec: Arc::clone(&blocks().spec),
         verifier: Arc::clone(&blocks().verifier),
@@ -128,6 +137,30 @@ async fn importer_killed_in_the_middle_of_a_write_imports_nothing_twice() {
     assert_eq!(node.incarnation(Child::BlockImporter), 2);
     assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
     node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+/// Neither the check of the peer nor a search for its head nor a fetch waits for ever.
+#[tokio::test(start_paused = true)]
+async fn network_that_panics_now_and_then_does_not_stop_the_sync() {
+    let requests = AtomicU64::new(0);
+    let network = NetworkDouble::new(move |_, range| {
+        // The check of the peer, the search for its head, and fetches.
+        let number = requests.fetch_add(1, Ordering::SeqCst);
+        assert!(![0, 2, 20, 21, 24].contains(&number), "the network panics");
+        let held = range.heights().filter(|height| (1..=100).contains(&height.get()));
+        let reply: Vec<_> = held.map(|height| Ok(blocks().raw(height.get()))).collect();
+        Ok(stream_of(reply))
+    });
+    let (node, chain) = node_over(network, []).await;
+    node.start_sync(None).await.unwrap();
+    let synced = tokio::time::timeout(Duration::from_secs(600), until_synced(&node, 100)).await;
+    assert!(synced.is_ok(), "{:?} {:?}", node.status(), node.window().await);
+    assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
+    for child in Child::ALL {
+        assert_eq!(node.incarnation(child), 1, "{child} was started again");
+    }
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(node.budget().used, 0);
 }
 
 #[test]
