@@ -291,6 +291,7 @@ fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> Chi
         reputation: children.reputation(),
         checkpoints: children.checkpoints(),
         status: shared.status.clone(),
+        commanded: watch::Sender::new(None),
         session: shared.session,
     };
     ChildSpec::new(&children.coordinator, move || (SyncCoordinator, args.clone()))

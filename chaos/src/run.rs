@@ -134,10 +134,15 @@ async fn drive(
     turnstile: &Turnstile,
 ) -> Result<Vec<Stamped>, RunError> {
     let stage = set(plan, fixture, plant, turnstile).await?;
-    // Refused only to a node that syncs already.
-    let _ = stage.node.start_sync(None).await;
-    for kill in &plan.kills {
-        strike(&stage, kill).await;
+    if let Some(child) = plan.killed_before_start {
+        kill(&stage, child, false);
+    }
+    // A coordinator that is restarting does not answer: who commands tries again.
+    while stage.node.start_sync(None).await.is_err() {
+        sleep(LOOK_EVERY).await;
+    }
+    for planned in &plan.kills {
+        strike(&stage, planned).await;
     }
     sleep(plan.faults_for.saturating_sub(stage.trace.now())).await;
     stage.world.heal();
@@ -244,15 +249,19 @@ async fn until(node: &Node, within: Duration, wanted: impl Fn(&SyncStatus) -> bo
     true
 }
 
-async fn strike(stage: &Stage, kill: &Kill) {
+async fn strike(stage: &Stage, planned: &Kill) {
     // A height that is not reached in time does not save the child.
-    let _ = until(&stage.node, KILL_WAIT_MAX, |status| status.current_height >= kill.height).await;
-    sleep(kill.pause).await;
+    let _ =
+        until(&stage.node, KILL_WAIT_MAX, |status| status.current_height >= planned.height).await;
+    sleep(planned.pause).await;
     // A scheduler that is down has nothing in flight.
     let busy = stage.node.window().await.is_ok_and(|window| {
         window.in_flight_blocks + window.verifying_blocks + window.held_blocks > 0
     });
-    let child: Child = kill.child;
+    kill(stage, planned.child, busy);
+}
+
+fn kill(stage: &Stage, child: Child, busy: bool) {
     let incarnation = stage.node.incarnation(child);
     if stage.node.kill(child) {
         stage.trace.record(Event::Killed { child, incarnation, busy });

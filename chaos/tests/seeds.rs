@@ -11,7 +11,7 @@ use chaos::{
 
 #[test]
 fn killed_children_come_back_and_every_sync_completes() {
-    let options = Options { runs: 8, seed: 1, blocks: 150, jobs: 2 };
+    let options = Options { runs: 16, seed: 1, blocks: 200, jobs: 2 };
     let report = run_all(options, |outcome| {
         for broken in &outcome.broken {
             eprintln!("seed {}: {broken}", outcome.plan.seed);
@@ -19,10 +19,10 @@ fn killed_children_come_back_and_every_sync_completes() {
     })
     .unwrap();
     assert_eq!(report.failed_seeds, [0; 0], "{report:?}");
-    assert_eq!((report.runs, report.completed), (8, 8));
+    assert_eq!((report.runs, report.completed), (16, 16));
     assert_eq!((report.imported_twice, report.leaked_bytes, report.honest_banned), (0, 0, 0));
     assert!(report.kills > 0 && report.restarts == report.kills, "{report:?}");
-    assert!(2 * report.busy_kills >= report.kills, "most kills met an idle node: {report:?}");
+    assert!(3 * report.busy_kills >= report.kills, "kills meet idle nodes: {report:?}");
 }
 
 #[test]

@@ -90,6 +90,8 @@ impl Actor for CheckpointStore {
         _: ActorRef<CheckpointMsg>,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        // A coordinator that is down asks when it is back.
+        let _ = state.args.coordinator.checkpoints_started();
         tell(state);
         Ok(())
     }

@@ -50,6 +50,9 @@ pub struct CoordinatorArgs {
     pub checkpoints: CheckpointHandle,
     /// Where the status is shown; outlives incarnations.
     pub status: watch::Sender<SyncStatus>,
+    /// The last command; outlives incarnations. The checkpoint store may be down when a command is
+    /// given, and the coordinator gone when it is back.
+    pub commanded: watch::Sender<Option<RunState>>,
     /// Marks what this run of the node remembers: an earlier run's commands are not obeyed.
     pub session: u64,
 }
@@ -65,6 +68,8 @@ pub struct State {
     gate: GateKeeper,
     production: Gate,
     last_checkpoint: Option<Height>,
+    /// What this incarnation was told to do, or what it restored; none before either.
+    run: Option<RunState>,
     probes: JoinSet<()>,
 }
 
@@ -86,6 +91,7 @@ impl Actor for SyncCoordinator {
             gate: GateKeeper::default(),
             production: Gate::NotFollowing,
             last_checkpoint: None,
+            run: None,
             probes: JoinSet::new(),
             args,
         })
@@ -97,12 +103,11 @@ impl Actor for SyncCoordinator {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let _ = state.args.reputation.coordinator_started();
-        let (checkpoints, session) = (state.args.checkpoints.clone(), state.args.session);
-        state.probes.spawn(async move {
-            let run = checkpoints.run_state().await.filter(|run| run.session == session);
-            // A coordinator that is gone has aborted this.
-            let _ = myself.cast(CoordinatorMsg::Restored { run });
-        });
+        let commanded = state.args.commanded.borrow().clone();
+        match commanded {
+            Some(run) => myself.cast(CoordinatorMsg::Restored { run: Some(run) })?,
+            None => ask_run_state(&myself, state),
+        }
         Ok(())
     }
 
@@ -114,6 +119,13 @@ impl Actor for SyncCoordinator {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.args.clock.now();
         let before = state.core.phase().name();
+        if matches!(message, CoordinatorMsg::CheckpointsStarted) {
+            match state.run.clone() {
+                Some(run) => remember(state, run),
+                // It was down when this incarnation asked.
+                None => ask_run_state(&myself, state),
+            }
+        }
         let (effects, answer) = take(state, now, message);
         for effect in effects {
             perform(&myself, state, effect);
@@ -137,7 +149,8 @@ impl Actor for SyncCoordinator {
 fn obey(state: &mut State, now: Duration, command: Command) -> (Vec<Effect>, Result<(), Refused>) {
     match state.core.command(now, command) {
         Ok(effects) => {
-            remember(state, command);
+            let run = commanded(state, command);
+            remember(state, run);
             (effects, Ok(()))
         }
         Err(refused) => (Vec::new(), Err(refused)),
@@ -169,6 +182,7 @@ fn take(
             state.last_checkpoint = Some(height);
             return (Vec::new(), None);
         }
+        CoordinatorMsg::CheckpointsStarted => return (Vec::new(), None),
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
         CoordinatorMsg::Imported { head, blocks, bytes } => {
             state.progress.imported(now, blocks, bytes);
@@ -205,22 +219,37 @@ fn convict(state: &State, peer: PeerId, height: Height, answer: ProbeAnswer) -> 
     }
 }
 
-/// What was commanded survives this incarnation.
-fn remember(state: &State, command: Command) {
+fn ask_run_state(myself: &ActorRef<CoordinatorMsg>, state: &mut State) {
+    let (checkpoints, session) = (state.args.checkpoints.clone(), state.args.session);
+    let myself = myself.clone();
+    state.probes.spawn(async move {
+        let run = checkpoints.run_state().await.filter(|run| run.session == session);
+        // A coordinator that is gone has aborted this.
+        let _ = myself.cast(CoordinatorMsg::Restored { run });
+    });
+}
+
+fn commanded(state: &State, command: Command) -> RunState {
     let mode = match command {
         Command::Start { .. } | Command::Resume => RunMode::Running,
         Command::Pause => RunMode::Paused,
         Command::Stop => RunMode::Idle,
     };
-    let target = state.core.given();
-    let run = RunState { session: state.args.session, mode, target };
-    if let Err(error) = state.args.checkpoints.remember(run) {
-        tracing::warn!(%error, "a restart of the coordinator would forget the last command");
-    }
+    RunState { session: state.args.session, mode, target: state.core.given() }
+}
+
+/// What was commanded survives this incarnation. A checkpoint store that is down says when it is
+/// back, and is told then.
+fn remember(state: &mut State, run: RunState) {
+    let _ = state.args.checkpoints.remember(run.clone());
+    state.args.commanded.send_replace(Some(run.clone()));
+    state.run = Some(run);
 }
 
 fn restore(state: &mut State, now: Duration, run: Option<RunState>) -> Vec<Effect> {
-    let Some(run) = run.filter(|_| *state.core.phase() == Phase::Idle) else { return Vec::new() };
+    // A command of this incarnation is newer.
+    let Some(run) = run.filter(|_| state.run.is_none()) else { return Vec::new() };
+    state.run = Some(run.clone());
     let start = Command::Start { target: run.target };
     let commands: &[Command] = match run.mode {
         RunMode::Idle => &[],

@@ -76,6 +76,8 @@ pub enum CoordinatorMsg {
     },
     /// The scheduler was started and knows no window.
     SchedulerStarted,
+    /// The checkpoint store was started; what it was told last may be lost.
+    CheckpointsStarted,
     /// What an earlier incarnation was told to do.
     Restored {
         /// Nothing, if it was told nothing.

@@ -32,6 +32,7 @@ fn peer(role: Role) -> PeerPlan {
 fn quiet() -> Plan {
     let mut plan = Plan::from_seed(1, BLOCKS);
     plan.peers = vec![peer(Role::Honest), peer(Role::Honest)];
+    plan.killed_before_start = None;
     plan.kills.clear();
     plan.write_takes = Duration::ZERO;
     plan

@@ -54,13 +54,13 @@ impl RecordingChain {
 
     fn spoil(&self, before: Height, first: Height, last: Height) -> Result<(), ChainError> {
         match self.fault {
-            None => {}
             Some(StoreFault::WritesTwice) => self.trace.record(Event::Appended { first, last }),
-            Some(StoreFault::Forgets(height)) => {
-                if last >= height && !self.forgot.swap(true, Ordering::Relaxed) {
-                    self.chain.truncate_to(before.checked_sub(1).unwrap_or(before))?;
-                }
+            Some(StoreFault::Forgets(height))
+                if last >= height && !self.forgot.swap(true, Ordering::Relaxed) =>
+            {
+                self.chain.truncate_to(before.checked_sub(1).unwrap_or(before))?;
             }
+            Some(StoreFault::Forgets(_)) | None => {}
         }
         Ok(())
     }
