@@ -32,7 +32,7 @@ pub struct Ports {
     pub verifier: Arc<Verifier>,
     /// The chain.
     pub chain: Arc<dyn Chain>,
-    /// Durable records.
+    /// Durable checkpoints.
     pub journal: Arc<dyn Journal>,
     /// The network.
     pub network: Arc<dyn NetworkStarter>,
@@ -89,10 +89,9 @@ impl Node {
             peers: Vec::new(),
         });
         let budget = ByteBudget::new(config.memory_bytes);
-        let session = u64::try_from(ports.clock.unix().as_nanos()).unwrap_or(u64::MAX);
         let children = Children::new();
         let network = Arc::clone(&ports.network);
-        let shared = Shared { config, ports, budget: budget.clone(), status: publish, session };
+        let shared = Shared { config, ports, budget: budget.clone(), status: publish };
         let tree = Supervisor::start(specification(shared, &children)).await?;
         Ok(Self { tree, children, status, budget, network })
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! SyncSupervisor
-//! ├── CheckpointStore    durable records
+//! ├── CheckpointStore    durable checkpoints
 //! ├── PeerReputation     who may be asked
 //! ├── ValidatorPool      stateless verification on all cores
 //! ├── PeerNetwork        connections
@@ -29,7 +29,8 @@ use crate::{
     },
     config::SyncConfig,
     coordinator::{
-        CoordinatorArgs, CoordinatorHandle, CoordinatorMsg, SyncCoordinator, SyncStatus,
+        CoordinatorArgs, CoordinatorHandle, CoordinatorMsg, LastCommand, SyncCoordinator,
+        SyncStatus,
     },
     flow::ByteBudget,
     importer::{BlockImporter, ImporterArgs, ImporterHandle, ImporterMsg, StoreFailure},
@@ -53,7 +54,7 @@ const NETWORK_STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// The children by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Child {
-    /// Durable records.
+    /// Durable checkpoints.
     CheckpointStore,
     /// Who may be asked.
     PeerReputation,
@@ -185,7 +186,6 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) budget: ByteBudget,
     pub(crate) status: watch::Sender<SyncStatus>,
-    pub(crate) session: u64,
 }
 
 /// The tree, ready to be started.
@@ -289,27 +289,24 @@ fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> Chi
         prober,
         scheduler: children.scheduler(),
         reputation: children.reputation(),
-        checkpoints: children.checkpoints(),
         status: shared.status.clone(),
-        commanded: watch::Sender::new(None),
-        session: shared.session,
+        last_command: LastCommand::default(),
     };
     ChildSpec::new(&children.coordinator, move || (SyncCoordinator, args.clone()))
 }
 
 /// A store that failed may hold anything: the tree ends with the reason instead of writing on.
-/// Only a writer that lost a race against its own predecessor starts again, at the new head.
+/// Only one that found the chain elsewhere than it thought starts again, at the present head.
 fn never_into_a_broken_store(exit: &ChildExit) -> Directive {
     let store = exit.downcast_ref::<StoreFailure>().map(|failure| &failure.0);
     let journal = exit.downcast_ref::<JournalFailure>().map(|failure| &failure.0);
     match store.or(journal) {
-        None | Some(ChainError::NotNext { .. }) => Directive::ByRestartKind,
-        Some(
-            ChainError::OutOfRange { .. }
-            | ChainError::Corrupt(_)
-            | ChainError::Io { .. }
-            | ChainError::Poisoned,
-        ) => Directive::Escalate,
+        None | Some(ChainError::NotNext { .. } | ChainError::OutOfRange { .. }) => {
+            Directive::ByRestartKind
+        }
+        Some(ChainError::Corrupt(_) | ChainError::Io { .. } | ChainError::Poisoned) => {
+            Directive::Escalate
+        }
     }
 }
 

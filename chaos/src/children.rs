@@ -35,7 +35,7 @@ pub struct Options {
 
 /// What came of all runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Report {
+pub struct ChildrenReport {
     /// How many took place.
     pub runs: u64,
     /// How many of them synced the whole chain.
@@ -87,7 +87,10 @@ pub enum ChildrenError {
 ///
 /// # Errors
 /// [`ChildrenError`]. A broken invariant is none: it is in the report.
-pub fn run_all(options: Options, done: impl Fn(&Outcome) + Sync) -> Result<Report, ChildrenError> {
+pub fn run_all(
+    options: Options,
+    done: impl Fn(&Outcome) + Sync,
+) -> Result<ChildrenReport, ChildrenError> {
     let begun = Instant::now();
     let fixture = Arc::new(Fixture::new(options.blocks)?);
     let tally = Mutex::new(Tally::default());
@@ -123,7 +126,7 @@ pub fn run_all(options: Options, done: impl Fn(&Outcome) + Sync) -> Result<Repor
 
 #[derive(Default)]
 struct Tally {
-    report: Report,
+    report: ChildrenReport,
     backs: Vec<Duration>,
     longest_sync: Duration,
 }
@@ -161,7 +164,7 @@ impl Tally {
         self.backs.extend(backs);
     }
 
-    fn report(mut self, took: Duration) -> Report {
+    fn report(mut self, took: Duration) -> ChildrenReport {
         let millis = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e3);
         self.backs.sort();
         self.report.failed_seeds.sort_unstable();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    checkpoint::{Checkpoint, CheckpointKind, RunMode, RunState},
+    checkpoint::{Checkpoint, CheckpointKind},
     consensus::{
         Genesis, VerifiedBlock, Verifier,
         generate::{GenerateOptions, GeneratedChain, Transactions, generate},
@@ -181,15 +181,9 @@ pub(crate) fn checkpoint(height: u64) -> Checkpoint {
     Checkpoint { height: Height::new(height), root, kind, made_unix_seconds: 1_700_000_000 }
 }
 
-/// Checks a new journal, and leaves checkpoints and the state of a run in it.
+/// Checks a new journal, and leaves checkpoints in it.
 pub(crate) fn check_journal(journal: &dyn Journal) {
-    assert_eq!(journal.run_state().unwrap(), None);
     assert!(journal.checkpoints().unwrap().0.is_empty());
-    for mode in [RunMode::Running, RunMode::Paused] {
-        let run = RunState { session: 7, mode, target: Some(Height::new(9)) };
-        journal.put_run_state(&run).unwrap();
-        assert_eq!(journal.run_state().unwrap(), Some(run));
-    }
     // Not in the order of their numbers as text, nor of their first bytes.
     for height in [1000, 200, 70_000, 200] {
         journal.put_checkpoint(&checkpoint(height)).unwrap();

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    checkpoint::{Checkpoint, RunState},
+    checkpoint::Checkpoint,
     consensus::{Genesis, LinkPoint, VerifiedBlock, links},
     ports::{BlockSource, Chain, ChainError, Journal},
     types::{BlockRef, BlockRoot, Height},
@@ -137,7 +137,6 @@ pub struct MemoryJournal {
 
 #[derive(Debug, Default)]
 struct Records {
-    run: Option<RunState>,
     checkpoints: BTreeMap<Height, Checkpoint>,
 }
 
@@ -149,15 +148,6 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
-        self.records().run = Some(run.clone());
-        Ok(())
-    }
-
-    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
-        Ok(self.records().run.clone())
-    }
-
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
         self.records().checkpoints.insert(checkpoint.height, checkpoint.clone());
         Ok(())

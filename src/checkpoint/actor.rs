@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    Checkpoint, CheckpointKind, CheckpointMsg, RunState,
+    Checkpoint, CheckpointKind, CheckpointMsg,
     record::{due, surplus},
 };
 use crate::{
@@ -57,8 +57,6 @@ pub struct State {
 
 enum Work {
     Periodic(Height),
-    Remember(RunState),
-    ReadRunState(RpcReplyPort<Result<Option<RunState>, ChainError>>),
     Create(RpcReplyPort<Result<Checkpoint, ChainError>>),
     List(RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>),
 }
@@ -90,8 +88,6 @@ impl Actor for CheckpointStore {
         _: ActorRef<CheckpointMsg>,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        // A coordinator that is down asks when it is back.
-        let _ = state.args.coordinator.checkpoints_started();
         tell(state);
         Ok(())
     }
@@ -108,10 +104,6 @@ impl Actor for CheckpointStore {
                     state.asked = height;
                     state.work.push_back(Work::Periodic(height));
                 }
-            }
-            CheckpointMsg::Remember { run } => state.work.push_back(Work::Remember(run)),
-            CheckpointMsg::ReadRunState { reply } => {
-                state.work.push_back(Work::ReadRunState(reply));
             }
             CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
@@ -179,12 +171,7 @@ fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, Chai
             }
             Ok(Some(checkpoint))
         }
-        Work::Remember(run) => args.journal.put_run_state(&run).map(|()| None),
         // Who no longer waits for an answer needs none.
-        Work::ReadRunState(reply) => {
-            let _ = reply.send(args.journal.run_state());
-            Ok(None)
-        }
         Work::Create(reply) => {
             let made = make(args, args.chain.head(), CheckpointKind::Manual);
             let shown = made.as_ref().ok().cloned();

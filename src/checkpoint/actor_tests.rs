@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     adapters::memory::MemoryJournal,
-    checkpoint::{CheckpointError, CheckpointHandle, RunMode},
+    checkpoint::{CheckpointError, CheckpointHandle},
     coordinator::CoordinatorMsg,
     doubles::{ChainDouble, Recorded, blocks, exit_of, recorded, tree},
     ports::SystemClock,
@@ -57,15 +57,6 @@ impl JournalDouble {
 }
 
 impl Journal for JournalDouble {
-    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
-        self.write()?;
-        self.inner.put_run_state(run)
-    }
-
-    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
-        self.inner.run_state()
-    }
-
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
         self.write()?;
         self.inner.put_checkpoint(checkpoint)
@@ -91,10 +82,6 @@ struct World {
 
 fn h(number: u64) -> Height {
     Height::new(number)
-}
-
-fn running(session: u64) -> RunState {
-    RunState { session, mode: RunMode::Running, target: None }
 }
 
 impl World {
@@ -219,23 +206,12 @@ async fn store_that_starts_tells_what_it_finds_and_does_not_make_it_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn last_command_is_remembered() {
-    let world = World::new(JournalDouble::new([])).await;
-    assert_eq!(world.store.run_state().await, None);
-    for session in [1, 2, 3] {
-        world.store.remember(running(session)).unwrap();
-    }
-    assert_eq!(world.store.run_state().await, Some(running(3)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn work_accepted_before_a_stop_is_done() {
     let (go_on, wait) = mpsc::channel();
     let world = World::new(JournalDouble::new([Write::Waits(wait)])).await;
     world.head(10);
     world.journal.begun.notified().await;
     world.head(20);
-    world.store.remember(running(9)).unwrap();
     let asked = tokio::spawn({
         let store = world.store.clone();
         async move { store.create().await }
@@ -253,24 +229,18 @@ async fn work_accepted_before_a_stop_is_done() {
     go_on.send(()).unwrap();
     stopping.await.unwrap().unwrap();
     assert_eq!(asked.await.unwrap().unwrap().height, h(20));
-    assert_eq!(world.journal.run_state().unwrap(), Some(running(9)));
     let (kept, _) = world.journal.checkpoints().unwrap();
     assert_eq!(kept.iter().map(|c| c.height.get()).collect::<Vec<_>>(), [10, 20]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn journal_failure_ends_the_actor_with_its_reason() {
-    type Work = fn(&World);
-    let work: [Work; 2] =
-        [|world| world.head(10), |world| world.store.remember(running(1)).unwrap()];
-    for work in work {
-        let world = World::new(JournalDouble::new([Write::Fails])).await;
-        let mut reports = world.tree.reports();
-        work(&world);
-        let exit = exit_of("checkpoints", &mut reports).await;
-        let failure = exit.downcast_ref::<JournalFailure>().expect("the type survives");
-        assert!(matches!(failure.0, ChainError::Io { .. }), "{exit:?}");
-    }
+    let world = World::new(JournalDouble::new([Write::Fails])).await;
+    let mut reports = world.tree.reports();
+    world.head(10);
+    let exit = exit_of("checkpoints", &mut reports).await;
+    let failure = exit.downcast_ref::<JournalFailure>().expect("the type survives");
+    assert!(matches!(failure.0, ChainError::Io { .. }), "{exit:?}");
 }
 
 #[tokio::test(start_paused = true)]

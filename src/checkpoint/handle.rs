@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use supervisors::{CallError, ChildHandle, SendError};
 
-use super::{Checkpoint, CheckpointMsg, RunState};
+use super::{Checkpoint, CheckpointMsg};
 use crate::{ports::ChainError, types::Height};
 
 /// How long a question may take. Unit: time. Disk syncs take milliseconds, a second on a bad day.
@@ -40,23 +40,6 @@ impl CheckpointHandle {
     /// [`SendError`]; the next move of the head makes up for it.
     pub fn head_moved(&self, head: Height) -> Result<(), SendError> {
         self.child.cast(CheckpointMsg::HeadMoved { head })
-    }
-
-    /// See [`CheckpointMsg::Remember`].
-    ///
-    /// # Errors
-    /// [`SendError`]: the command is not remembered.
-    pub fn remember(&self, run: RunState) -> Result<(), SendError> {
-        self.child.cast(CheckpointMsg::Remember { run })
-    }
-
-    /// What was remembered; nothing where nothing is, or it cannot be read.
-    pub async fn run_state(&self) -> Option<RunState> {
-        let answer = self.ask(|reply| CheckpointMsg::ReadRunState { reply }).await;
-        answer
-            .inspect_err(|error| tracing::warn!(%error, "the last command cannot be read"))
-            .ok()
-            .flatten()
     }
 
     /// Makes a checkpoint of the head.

@@ -2,7 +2,7 @@
 
 use ractor::RpcReplyPort;
 
-use super::{Checkpoint, RunState};
+use super::Checkpoint;
 use crate::{ports::ChainError, types::Height};
 
 /// Messages to the checkpoint store.
@@ -11,16 +11,6 @@ pub enum CheckpointMsg {
     HeadMoved {
         /// The height of the head.
         head: Height,
-    },
-    /// Remember what was commanded.
-    Remember {
-        /// The command.
-        run: RunState,
-    },
-    /// What was remembered.
-    ReadRunState {
-        /// Where it goes.
-        reply: RpcReplyPort<Result<Option<RunState>, ChainError>>,
     },
     /// Make a checkpoint of the head.
     Create {

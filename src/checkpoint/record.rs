@@ -27,28 +27,6 @@ pub struct Checkpoint {
     pub made_unix_seconds: u64,
 }
 
-/// What the coordinator was told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RunMode {
-    /// Nothing.
-    Idle,
-    /// Sync.
-    Running,
-    /// Hold.
-    Paused,
-}
-
-/// The last command, so that a restart of the coordinator obeys it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunState {
-    /// The run of the node that it belongs to.
-    pub session: u64,
-    /// What to do.
-    pub mode: RunMode,
-    /// Where to end, if that was given.
-    pub target: Option<Height>,
-}
-
 /// The multiple of `interval` that the head passed on its way from `from` to `to`, the highest if
 /// it passed several.
 pub(super) fn due(from: Height, to: Height, interval: u64) -> Option<Height> {

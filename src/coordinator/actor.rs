@@ -9,12 +9,12 @@ use super::{
     CoordinatorMsg, SyncStatus,
     core::{Core, Effect, Event},
     gate::{Gate, GateKeeper, View},
+    last_command::LastCommand,
     message::Command,
     phase::{Phase, Refused},
     progress::Progress,
 };
 use crate::{
-    checkpoint::{CheckpointHandle, RunMode, RunState},
     config::DiscoverySettings,
     consensus::ChainSpec,
     ports::{Chain, Clock},
@@ -46,15 +46,10 @@ pub struct CoordinatorArgs {
     pub scheduler: SchedulerHandle,
     /// Who knows the peers.
     pub reputation: ReputationHandle,
-    /// Who remembers what was commanded.
-    pub checkpoints: CheckpointHandle,
     /// Where the status is shown; outlives incarnations.
     pub status: watch::Sender<SyncStatus>,
-    /// The last command; outlives incarnations. The checkpoint store may be down when a command is
-    /// given, and the coordinator gone when it is back.
-    pub commanded: watch::Sender<Option<RunState>>,
-    /// Marks what this run of the node remembers: an earlier run's commands are not obeyed.
-    pub session: u64,
+    /// What was commanded; outlives incarnations.
+    pub last_command: LastCommand,
 }
 
 /// The actor.
@@ -68,8 +63,6 @@ pub struct State {
     gate: GateKeeper,
     production: Gate,
     last_checkpoint: Option<Height>,
-    /// What this incarnation was told to do, or what it restored; none before either.
-    run: Option<RunState>,
     probes: JoinSet<()>,
 }
 
@@ -91,7 +84,6 @@ impl Actor for SyncCoordinator {
             gate: GateKeeper::default(),
             production: Gate::NotFollowing,
             last_checkpoint: None,
-            run: None,
             probes: JoinSet::new(),
             args,
         })
@@ -103,10 +95,12 @@ impl Actor for SyncCoordinator {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let _ = state.args.reputation.coordinator_started();
-        let commanded = state.args.commanded.borrow().clone();
-        match commanded {
-            Some(run) => myself.cast(CoordinatorMsg::Restored { run: Some(run) })?,
-            None => ask_run_state(&myself, state),
+        let now = state.args.clock.now();
+        for command in state.args.last_command.again() {
+            // From idle, these are always possible.
+            for effect in state.core.command(now, command).unwrap_or_default() {
+                perform(&myself, state, effect);
+            }
         }
         Ok(())
     }
@@ -119,13 +113,6 @@ impl Actor for SyncCoordinator {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.args.clock.now();
         let before = state.core.phase().name();
-        if matches!(message, CoordinatorMsg::CheckpointsStarted) {
-            match state.run.clone() {
-                Some(run) => remember(state, run),
-                // It was down when this incarnation asked.
-                None => ask_run_state(&myself, state),
-            }
-        }
         let (effects, answer) = take(state, now, message);
         for effect in effects {
             perform(&myself, state, effect);
@@ -149,8 +136,7 @@ impl Actor for SyncCoordinator {
 fn obey(state: &mut State, now: Duration, command: Command) -> (Vec<Effect>, Result<(), Refused>) {
     match state.core.command(now, command) {
         Ok(effects) => {
-            let run = commanded(state, command);
-            remember(state, run);
+            state.args.last_command.keep(command);
             (effects, Ok(()))
         }
         Err(refused) => (Vec::new(), Err(refused)),
@@ -177,12 +163,10 @@ fn take(
             let _ = reply.send(status(state, now));
             return (Vec::new(), None);
         }
-        CoordinatorMsg::Restored { run } => return (restore(state, now, run), None),
         CoordinatorMsg::CheckpointMade { height } => {
             state.last_checkpoint = Some(height);
             return (Vec::new(), None);
         }
-        CoordinatorMsg::CheckpointsStarted => return (Vec::new(), None),
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
         CoordinatorMsg::Imported { head, blocks, bytes } => {
             state.progress.imported(now, blocks, bytes);
@@ -217,47 +201,6 @@ fn convict(state: &State, peer: PeerId, height: Height, answer: ProbeAnswer) -> 
         | ProbeAnswer::Failed(_)
         | ProbeAnswer::NoVerdict => answer,
     }
-}
-
-fn ask_run_state(myself: &ActorRef<CoordinatorMsg>, state: &mut State) {
-    let (checkpoints, session) = (state.args.checkpoints.clone(), state.args.session);
-    let myself = myself.clone();
-    state.probes.spawn(async move {
-        let run = checkpoints.run_state().await.filter(|run| run.session == session);
-        // A coordinator that is gone has aborted this.
-        let _ = myself.cast(CoordinatorMsg::Restored { run });
-    });
-}
-
-fn commanded(state: &State, command: Command) -> RunState {
-    let mode = match command {
-        Command::Start { .. } | Command::Resume => RunMode::Running,
-        Command::Pause => RunMode::Paused,
-        Command::Stop => RunMode::Idle,
-    };
-    RunState { session: state.args.session, mode, target: state.core.given() }
-}
-
-/// What was commanded survives this incarnation. A checkpoint store that is down says when it is
-/// back, and is told then.
-fn remember(state: &mut State, run: RunState) {
-    let _ = state.args.checkpoints.remember(run.clone());
-    state.args.commanded.send_replace(Some(run.clone()));
-    state.run = Some(run);
-}
-
-fn restore(state: &mut State, now: Duration, run: Option<RunState>) -> Vec<Effect> {
-    // A command of this incarnation is newer.
-    let Some(run) = run.filter(|_| state.run.is_none()) else { return Vec::new() };
-    state.run = Some(run.clone());
-    let start = Command::Start { target: run.target };
-    let commands: &[Command] = match run.mode {
-        RunMode::Idle => &[],
-        RunMode::Running => &[start],
-        RunMode::Paused => &[start, Command::Pause],
-    };
-    // From idle, these are always possible.
-    commands.iter().filter_map(|&command| state.core.command(now, command).ok()).flatten().collect()
 }
 
 fn perform(myself: &ActorRef<CoordinatorMsg>, state: &mut State, effect: Effect) {

@@ -102,14 +102,6 @@ impl CoordinatorHandle {
         self.child.cast(CoordinatorMsg::SchedulerStarted)
     }
 
-    /// See [`CoordinatorMsg::CheckpointsStarted`].
-    ///
-    /// # Errors
-    /// [`SendError`] while it is restarting or stopped: it asks when it is back.
-    pub fn checkpoints_started(&self) -> Result<(), SendError> {
-        self.child.cast(CoordinatorMsg::CheckpointsStarted)
-    }
-
     /// See [`CoordinatorMsg::CheckpointMade`].
     ///
     /// # Errors

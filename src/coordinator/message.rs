@@ -4,7 +4,6 @@ use ractor::RpcReplyPort;
 
 use super::{Refused, SyncStatus};
 use crate::{
-    checkpoint::RunState,
     importer::Refusal,
     reputation::PeerView,
     resilience::ProbeAnswer,
@@ -76,13 +75,6 @@ pub enum CoordinatorMsg {
     },
     /// The scheduler was started and knows no window.
     SchedulerStarted,
-    /// The checkpoint store was started; what it was told last may be lost.
-    CheckpointsStarted,
-    /// What an earlier incarnation was told to do.
-    Restored {
-        /// Nothing, if it was told nothing.
-        run: Option<RunState>,
-    },
     /// A checkpoint was made.
     CheckpointMade {
         /// Its height.

@@ -1,26 +1,10 @@
 //! Small durable records beside the chain.
 
 use super::ChainError;
-use crate::{
-    checkpoint::{Checkpoint, RunState},
-    types::Height,
-};
+use crate::{checkpoint::Checkpoint, types::Height};
 
-/// A durable store of checkpoints and of the state of the run. What it returns has passed its
-/// checksum. All calls block on disk: never call one on an async worker.
+/// A durable store of checkpoints. What it returns has passed its checksum. All calls block on disk: never call one on an async worker.
 pub trait Journal: Send + Sync + 'static {
-    /// Stores the state of the run, durably when it returns.
-    ///
-    /// # Errors
-    /// [`ChainError::Io`].
-    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError>;
-
-    /// The state of the run that was stored last.
-    ///
-    /// # Errors
-    /// [`ChainError::Io`]; [`ChainError::Corrupt`] where the record fails its checks.
-    fn run_state(&self) -> Result<Option<RunState>, ChainError>;
-
     /// Stores a checkpoint under its height, durably when it returns.
     ///
     /// # Errors

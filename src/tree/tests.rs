@@ -164,7 +164,7 @@ async fn network_that_panics_now_and_then_does_not_stop_the_sync() {
 }
 
 #[test]
-fn only_a_lost_race_is_restarted_into() {
+fn only_a_chain_that_moved_is_restarted_into() {
     let range = |height| ChainError::OutOfRange { height, oldest: height, head: height };
     let verdict = |error: Box<dyn std::error::Error + Send + Sync>| {
         never_into_a_broken_store(&ChildExit::Failed(ChildError::from(error)))
@@ -179,8 +179,9 @@ fn only_a_lost_race_is_restarted_into() {
         assert_eq!(verdict(Box::new(StoreFailure(error()))), directive, "{}", error());
         assert_eq!(verdict(Box::new(JournalFailure(error()))), directive, "{}", error());
     }
-    let outside = StoreFailure(range(Height::new(1)));
-    assert_eq!(verdict(Box::new(outside)), Directive::Escalate);
+    let outside = JournalFailure(range(Height::new(1)));
+    // The chain was cut meanwhile.
+    assert_eq!(verdict(Box::new(outside)), Directive::ByRestartKind);
     assert_eq!(verdict("a panic".into()), Directive::ByRestartKind);
     for exit in [ChildExit::Killed, ChildExit::Stopped] {
         assert_eq!(never_into_a_broken_store(&exit), Directive::ByRestartKind);

@@ -1,7 +1,6 @@
 //! The program as people and scripts use it: the real binary, over loopback, with a deadline on
 //! every wait.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bad_input;
 mod chain;

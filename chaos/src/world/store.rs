@@ -10,7 +10,7 @@ use std::{
 
 use alys_sync::{
     adapters::memory::{MemoryChain, MemoryJournal},
-    checkpoint::{Checkpoint, RunState},
+    checkpoint::Checkpoint,
     consensus::{LinkPoint, VerifiedBlock},
     ports::{BlockSource, Chain, ChainError, Journal},
     types::{BlockRef, BlockRoot, Height},
@@ -140,16 +140,6 @@ impl RecordingJournal {
 }
 
 impl Journal for RecordingJournal {
-    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
-        self.turnstile.pass();
-        self.journal.put_run_state(run)
-    }
-
-    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
-        self.turnstile.pass();
-        self.journal.run_state()
-    }
-
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
         self.turnstile.pass();
         self.journal.put_checkpoint(checkpoint)

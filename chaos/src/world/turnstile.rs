@@ -2,8 +2,8 @@
 //!
 //! A store call runs on a thread of its own and answers whenever that thread gets to it: between
 //! any two steps of the runtime, another two each time. Here it waits until the runtime is about to
-//! sleep, so that its answer always comes after all that was ready before. With one blocking thread,
-//! jobs pass in the order in which they were made.
+//! sleep, so that its answer always comes after all that was ready before. With one blocking
+//! thread, jobs pass in the order in which they were made.
 //!
 //! Time stands still meanwhile: tokio's paused clock does not advance by itself while a blocking
 //! job runs. A job that is to take time has it moved, in small steps, so that everything due

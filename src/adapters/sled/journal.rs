@@ -1,8 +1,8 @@
-//! Checkpoints and the state of the run, as records in the database.
+//! Checkpoints, as records in the database.
 
 use super::{RecordKey, RecordKind, RecordStore};
 use crate::{
-    checkpoint::{Checkpoint, RunState},
+    checkpoint::Checkpoint,
     ports::{ChainError, Journal},
     types::Height,
 };
@@ -10,23 +10,11 @@ use crate::{
 /// Checkpoints, under their height.
 const CHECKPOINTS: RecordKind = RecordKind::new("checkpoint", 1);
 
-/// The state of the run, under one key.
-const RUN: RecordKind = RecordKind::new("run", 1);
-
 /// Checkpoints read at once. Source: tens are kept, manual ones besides. Too low: some are not
 /// found. Too high: memory for a database that somebody else filled.
 const CHECKPOINTS_MAX: usize = 65_536;
 
 impl Journal for RecordStore {
-    fn put_run_state(&self, run: &RunState) -> Result<(), ChainError> {
-        self.put(RUN, &last_run(), run)?;
-        Ok(self.flush()?)
-    }
-
-    fn run_state(&self) -> Result<Option<RunState>, ChainError> {
-        Ok(self.get(RUN, &last_run())?)
-    }
-
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
         self.put(CHECKPOINTS, &at(checkpoint.height), checkpoint)?;
         Ok(self.flush()?)
@@ -51,10 +39,6 @@ impl Journal for RecordStore {
         self.remove(CHECKPOINTS, &at(height))?;
         Ok(self.flush()?)
     }
-}
-
-fn last_run() -> RecordKey {
-    RecordKey::new("last")
 }
 
 /// Big-endian, so that the order of keys is the order of heights.
@@ -87,7 +71,6 @@ mod tests {
         let journal = open(&dir);
         let (kept, bad) = journal.checkpoints().unwrap();
         assert!(!kept.is_empty() && bad.is_empty());
-        assert!(journal.run_state().unwrap().is_some());
     }
 
     #[test]
@@ -103,16 +86,5 @@ mod tests {
         assert_eq!(good, [checkpoint(100)]);
         assert_eq!(bad.len(), 2);
         assert!(bad.iter().all(|error| matches!(error, ChainError::Corrupt(_))), "{bad:?}");
-    }
-
-    #[test]
-    fn refuses_a_run_state_of_a_later_release() {
-        let dir = TempDir::new().unwrap();
-        let journal = open(&dir);
-        journal.put(RecordKind::new("run", 2), &last_run(), &7_u64).unwrap();
-        assert!(matches!(
-            journal.run_state(),
-            Err(ChainError::Corrupt(text)) if text.contains("version 2")
-        ));
     }
 }
