@@ -3,7 +3,8 @@
 use super::ChainError;
 use crate::{checkpoint::Checkpoint, types::Height};
 
-/// A durable store of checkpoints. What it returns has passed its checksum. All calls block on disk: never call one on an async worker.
+/// A durable store of checkpoints. What it returns has passed its checksum. All calls
+/// block on disk: never call one on an async worker.
 pub trait Journal: Send + Sync + 'static {
     /// Stores a checkpoint under its height, durably when it returns.
     ///
