@@ -247,6 +247,7 @@ fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> Chil
         source: Arc::clone(&shared.ports.chain) as _,
         slot,
         peers: shared.config.peers.clone(),
+        seed: shared.config.seed,
         clock: Arc::clone(&shared.ports.clock),
         reputation: children.reputation(),
     };

@@ -21,6 +21,7 @@ use alys_sync::{
     ports::{BlockSource as _, RayonCompute, SystemClock},
     types::{BlockRef, Height, Multiaddr},
 };
+use libp2p::identity::Keypair;
 use supervisors::{Escalation, SupervisorExit};
 use tokio::time::timeout;
 
@@ -117,6 +118,7 @@ impl RunningNode {
         peak_memory::reset();
         let (began, start) = (Instant::now(), store.head());
         let options = Libp2pOptions { listen: plan.listen, ..Libp2pOptions::default() };
+        let seed = seed_of(&key);
         let synthetic_payloads = plan.spec.synthetic_payloads;
         let ports = Ports {
             verifier: Arc::new(Verifier::new(Arc::clone(&plan.spec))),
@@ -127,7 +129,8 @@ impl RunningNode {
             compute: Arc::new(RayonCompute::new(plan.workers).map_err(Ending::failed)?),
             clock: Arc::new(SystemClock::start()),
         };
-        let node = Arc::new(Node::start(plan.config, ports).await.map_err(not_started)?);
+        let config = SyncConfig { seed, ..plan.config };
+        let node = Arc::new(Node::start(config, ports).await.map_err(not_started)?);
         let served = StatusServer::start(Arc::clone(&node), synthetic_payloads, plan.http).await;
         let status_server = match served {
             Ok(server) => server,
@@ -234,6 +237,14 @@ fn not_started(error: NodeError) -> Ending {
         NodeError::Config(_) => Ending::bad_input(error),
         NodeError::Start(_) => Ending::failed(error),
     }
+}
+
+/// Chance that differs from node to node, and is the same for a node each time: its identity.
+fn seed_of(key: &Keypair) -> u64 {
+    let mut seed = [0; 8];
+    let identity = key.public().to_peer_id().to_bytes();
+    seed.iter_mut().zip(identity.iter().rev()).for_each(|(byte, part)| *byte = *part);
+    u64::from_le_bytes(seed)
 }
 
 async fn give_up(node: &Node, ending: Ending) -> Ending {

@@ -22,7 +22,8 @@ pub struct SyncConfig {
     pub discovery: DiscoverySettings,
     /// Checkpoints.
     pub checkpoint: CheckpointSettings,
-    /// Seed of every random choice, so that a run can be repeated.
+    /// Decides what is left to chance, such as when a lost host is dialled again. Different on
+    /// each node, or they all come back at once; the same where a run is to be repeated.
     pub seed: u64,
 }
 

@@ -27,6 +27,8 @@ pub struct NetworkArgs {
     pub slot: NetworkSlot,
     /// Whom to dial.
     pub peers: PeerSettings,
+    /// Decides what is left to chance.
+    pub seed: u64,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who is told of connections.
@@ -63,7 +65,7 @@ impl Actor for PeerNetworkActor {
         let events = Arc::new(EventsTo(myself.clone()));
         let network = args.starter.start(Arc::clone(&args.source), events).await?;
         args.slot.publish(&network);
-        let mut dialer = Dialer::new(args.peers.redial_first, args.peers.redial_max);
+        let mut dialer = Dialer::new(args.peers.redial_first, args.peers.redial_max, args.seed);
         args.peers.bootnodes.iter().cloned().for_each(|address| dialer.add(address));
         myself.send_interval(TICK, || NetworkMsg::Tick);
         let (connected, listening) = (BTreeMap::new(), Vec::new());

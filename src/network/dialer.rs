@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use libp2p::multiaddr::Protocol;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use crate::types::{Multiaddr, PeerId};
 
@@ -21,12 +22,13 @@ struct Target {
 pub(super) struct Dialer {
     first: Duration,
     max: Duration,
+    random: StdRng,
     targets: BTreeMap<Multiaddr, Target>,
 }
 
 impl Dialer {
-    pub(super) fn new(first: Duration, max: Duration) -> Self {
-        Self { first, max, targets: BTreeMap::new() }
+    pub(super) fn new(first: Duration, max: Duration, seed: u64) -> Self {
+        Self { first, max, random: StdRng::seed_from_u64(seed), targets: BTreeMap::new() }
     }
 
     /// Keeps `address` connected from now on.
@@ -64,10 +66,11 @@ impl Dialer {
         }
     }
 
-    /// A dial failed: the next one waits, twice as long as before.
+    /// A dial failed: the next one waits, about twice as long as before. Half of the pause is left
+    /// to chance, so that many nodes do not come back to a host all at once.
     pub(super) fn failed(&mut self, now: Duration, address: &Multiaddr) {
         if let Some(target) = self.targets.get_mut(address) {
-            target.next = now + target.pause;
+            target.next = now + self.random.random_range(target.pause / 2..=target.pause);
             target.pause = (target.pause * 2).min(self.max);
         }
     }
@@ -93,7 +96,7 @@ mod tests {
     fn dialer() -> (Dialer, Multiaddr, PeerId) {
         let peer = PeerId::random();
         let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/1/p2p/{peer}").parse().unwrap();
-        let mut dialer = Dialer::new(SECOND, 4 * SECOND);
+        let mut dialer = Dialer::new(SECOND, 4 * SECOND, 1);
         dialer.add(address.clone());
         (dialer, address, peer)
     }
@@ -106,15 +109,29 @@ mod tests {
             assert_eq!(dialer.due(now, |_| false), std::slice::from_ref(&address));
             assert!(dialer.due(now, |_| false).is_empty(), "dialled twice");
             dialer.failed(now, &address);
-            now += SECOND * pause - Duration::from_millis(1);
-            assert!(dialer.due(now, |_| false).is_empty());
-            now += Duration::from_millis(1);
+            let half = SECOND * pause / 2;
+            assert!(dialer.due(now + half - Duration::from_millis(1), |_| false).is_empty());
+            now += 2 * half;
         }
     }
 
     #[test]
+    fn nodes_that_lost_a_host_at_once_come_back_at_different_times() {
+        let returns = |seed| {
+            let (_, address, _) = dialer();
+            let mut dialer = Dialer::new(SECOND, 4 * SECOND, seed);
+            dialer.add(address.clone());
+            dialer.due(Duration::ZERO, |_| false);
+            dialer.failed(Duration::ZERO, &address);
+            dialer.targets[&address].next
+        };
+        assert_eq!(returns(1), returns(1));
+        assert_ne!(returns(1), returns(2));
+    }
+
+    #[test]
     fn address_without_a_peer_id_learns_it_from_the_connection() {
-        let mut dialer = Dialer::new(SECOND, 4 * SECOND);
+        let mut dialer = Dialer::new(SECOND, 4 * SECOND, 1);
         dialer.add("/ip4/127.0.0.1/tcp/1".parse().unwrap());
         let peer = PeerId::random();
         let reached = format!("/ip4/127.0.0.1/tcp/1/p2p/{peer}").parse().unwrap();
