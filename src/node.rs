@@ -80,6 +80,7 @@ impl Node {
             target_height: Height::GENESIS,
             target_given: false,
             blocks_processed: 0,
+            blocks_failed: 0,
             blocks_per_second: 0.0,
             bytes_per_second: 0.0,
             eta_seconds: None,

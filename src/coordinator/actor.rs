@@ -262,6 +262,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         target_height: target,
         target_given: state.core.given().is_some(),
         blocks_processed: state.progress.blocks(),
+        blocks_failed: state.core.peers().peers.iter().map(|peer| peer.failed_blocks).sum(),
         blocks_per_second: rates.blocks_per_second,
         bytes_per_second: rates.bytes_per_second,
         eta_seconds: state.progress.eta(now, head.height, target).map(|eta| eta.as_secs_f64()),

@@ -271,7 +271,8 @@ impl Core {
             let (peer, ours) = (peer.to_string(), self.genesis);
             self.fail(now, FailureReason::OtherChain { peer, theirs, ours });
         } else if attempts >= self.settings.attempts_max {
-            self.fail(now, FailureReason::NoUsablePeer { attempts });
+            let banned = self.peers.banned;
+            self.fail(now, FailureReason::NoUsablePeer { attempts, banned });
         }
     }
 

@@ -157,11 +157,22 @@ fn fails_without_peers_and_goes_on_as_soon_as_there_is_one() {
     world.pass(2);
     assert!(matches!(
         world.core.phase(),
-        Phase::Failed { reason: FailureReason::NoUsablePeer { attempts: 30 }, .. }
+        Phase::Failed { reason: FailureReason::NoUsablePeer { attempts: 30, banned: 0 }, .. }
     ));
     world.heads.insert(PeerId::random(), 50);
     world.peers();
     assert_eq!(world.phase(), "downloading_blocks");
+}
+
+#[test]
+fn only_peers_found_invalid_points_at_the_rules() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    world.event(Event::Peers { view: PeerView { banned: 2, ..PeerView::default() } });
+    world.pass(31);
+    let Phase::Failed { reason, .. } = world.core.phase() else { panic!("{}", world.phase()) };
+    let text = reason.to_string();
+    assert!(text.contains("2 were found") && text.contains("--chain-spec"), "{text}");
 }
 
 #[test]

@@ -65,10 +65,12 @@ pub enum Phase {
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum FailureReason {
     /// No usable peer within the attempts.
-    #[error("no usable peer after {attempts} attempts")]
+    #[error("no usable peer after {attempts} attempts{}", kept_out(*banned))]
     NoUsablePeer {
         /// How many.
         attempts: u32,
+        /// Peers that were found and are kept out for provable lies.
+        banned: usize,
     },
     /// The only peers found are on another chain.
     #[error(
@@ -89,6 +91,17 @@ pub enum FailureReason {
         /// The height of the block that does not fit.
         at: Height,
     },
+}
+
+/// All peers lying is less likely than rules of another network.
+fn kept_out(banned: usize) -> String {
+    if banned == 0 {
+        return String::new();
+    }
+    format!(
+        "; {banned} were found whose blocks are not valid under our rules: if you trust them, \
+         check --chain-spec"
+    )
 }
 
 impl Phase {

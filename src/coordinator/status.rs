@@ -30,6 +30,8 @@ pub struct SyncStatus {
     pub target_given: bool,
     /// Imported since the node started. Unit: blocks.
     pub blocks_processed: u64,
+    /// Delivered by peers and of no use: invalid, or of another height. Unit: blocks.
+    pub blocks_failed: u64,
     /// Speed over the last ten seconds.
     pub blocks_per_second: f64,
     /// Speed over the last ten seconds.

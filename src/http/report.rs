@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn report_round_trips_as_json_in_every_phase() {
         let target = Height::new(9);
-        let reason = FailureReason::NoUsablePeer { attempts: 30 };
+        let reason = FailureReason::NoUsablePeer { attempts: 30, banned: 0 };
         let retry_at = Duration::from_millis(1_500);
         for phase in [
             Phase::Idle,
@@ -154,6 +154,7 @@ mod tests {
                     target_height: target,
                     target_given: false,
                     blocks_processed: 1,
+                    blocks_failed: 0,
                     blocks_per_second: 0.5,
                     bytes_per_second: 0.0,
                     eta_seconds: None,

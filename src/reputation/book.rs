@@ -61,6 +61,8 @@ pub struct PeerStatus {
     pub state: PeerState,
     /// Blocks it delivered that passed verification.
     pub blocks: u64,
+    /// Blocks it delivered that did not.
+    pub failed_blocks: u64,
     /// Bytes it delivered.
     pub bytes: u64,
     /// Requests it failed.
@@ -76,6 +78,8 @@ pub struct PeerView {
     pub usable: Vec<PeerId>,
     /// How many are still being checked.
     pub checking: usize,
+    /// How many are kept out for provable lies.
+    pub banned: usize,
     /// One that serves another chain, and that chain's genesis.
     pub other_chain: Option<(PeerId, BlockRoot)>,
     /// Everybody known.
@@ -87,6 +91,7 @@ struct Record {
     state: PeerState,
     score: u16,
     blocks: u64,
+    failed_blocks: u64,
     bytes: u64,
     failures: u64,
     lies: u32,
@@ -127,6 +132,7 @@ impl PeerBook {
             state: PeerState::Gone,
             score: SCORE_START,
             blocks: 0,
+            failed_blocks: 0,
             bytes: 0,
             failures: 0,
             lies: 0,
@@ -244,7 +250,8 @@ impl PeerBook {
     ) -> Option<Action> {
         let record = self.records.get_mut(&peer)?;
         match evidence {
-            Evidence::Delivered { blocks, bytes } => {
+            Evidence::Delivered { blocks, failed, bytes } => {
+                record.failed_blocks += failed;
                 record.blocks += blocks;
                 record.bytes += bytes;
                 if *blocks > 0 {
@@ -290,13 +297,15 @@ impl PeerBook {
                 PeerState::Usable => view.usable.push(*peer),
                 PeerState::Checking => view.checking += 1,
                 PeerState::OtherChain { genesis } => view.other_chain = Some((*peer, *genesis)),
-                PeerState::Unsupported | PeerState::Banned | PeerState::Gone => {}
+                PeerState::Banned => view.banned += 1,
+                PeerState::Unsupported | PeerState::Gone => {}
             }
             view.peers.push(PeerStatus {
                 peer: peer.to_string(),
                 address: record.address.to_string(),
                 state: record.state.clone(),
                 blocks: record.blocks,
+                failed_blocks: record.failed_blocks,
                 bytes: record.bytes,
                 failures: record.failures,
                 score: record.score,

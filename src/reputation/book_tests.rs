@@ -266,12 +266,13 @@ fn reset_keeps_who_stayed_loses_who_left_and_checks_who_is_new() {
 fn view_counts_what_was_delivered_and_failed() {
     let (mut book, peer) = (book(), peer(1));
     book.usable_peer(peer);
-    book.observe(SECOND, peer, &Evidence::Delivered { blocks: 3, bytes: 700 });
-    book.observe(SECOND, peer, &Evidence::Delivered { blocks: 0, bytes: 50 });
+    book.observe(SECOND, peer, &Evidence::Delivered { blocks: 3, failed: 0, bytes: 700 });
+    book.observe(SECOND, peer, &Evidence::Delivered { blocks: 0, failed: 2, bytes: 50 });
     book.observe(SECOND, peer, &Evidence::Failed(RequestError::Cut));
     let view = book.view();
     let shown = &view.peers[0];
-    assert_eq!((shown.blocks, shown.bytes, shown.failures), (3, 750, 1));
+    assert_eq!((shown.blocks, shown.failed_blocks), (3, 2));
+    assert_eq!((shown.bytes, shown.failures), (750, 1));
     assert_eq!(shown.score, book.usable()[&peer]);
     assert_eq!(shown.address, address().to_string());
 }
@@ -285,7 +286,11 @@ fn memory_is_bounded_and_the_least_useful_are_forgotten_first() {
         let peer = many(number);
         book.connected(SECOND, peer, address());
         // The later, the less useful.
-        book.observe(SECOND, peer, &Evidence::Delivered { blocks: count - number, bytes: 1 });
+        book.observe(
+            SECOND,
+            peer,
+            &Evidence::Delivered { blocks: count - number, failed: 0, bytes: 1 },
+        );
         all.push(peer);
     }
     assert_eq!(book.records.len(), all.len(), "who is connected is never forgotten");
@@ -300,7 +305,7 @@ fn memory_is_bounded_and_the_least_useful_are_forgotten_first() {
     book.disconnected(SECOND, many(count));
     assert!(!book.records.contains_key(&many(count)), "it delivered nothing");
     book.connected(SECOND, many(count), address());
-    book.observe(SECOND, many(count), &Evidence::Delivered { blocks: count, bytes: 1 });
+    book.observe(SECOND, many(count), &Evidence::Delivered { blocks: count, failed: 0, bytes: 1 });
     book.disconnected(SECOND, many(count));
     assert!(book.records.contains_key(&many(count)));
     assert!(!book.records.contains_key(&all[all.len() - 1]), "now the least useful");
@@ -346,7 +351,9 @@ enum Seen {
 impl Seen {
     fn tell(self, book: &mut PeerBook, peer: PeerId) -> Option<Action> {
         let evidence = match self {
-            Self::Delivered(blocks) => Evidence::Delivered { blocks, bytes: blocks * 1_300 },
+            Self::Delivered(blocks) => {
+                Evidence::Delivered { blocks, failed: 0, bytes: blocks * 1_300 }
+            }
             Self::Failed => Evidence::Failed(RequestError::Cut),
             Self::Useless => useless(),
             Self::NotLinked => Evidence::NotLinked,

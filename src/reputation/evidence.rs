@@ -5,10 +5,12 @@ use crate::{ports::RequestError, validation::Fault};
 /// One observation of a peer.
 #[derive(Debug)]
 pub enum Evidence {
-    /// Blocks that passed verification.
+    /// Part of a reply, verified.
     Delivered {
-        /// How many.
+        /// How many blocks passed.
         blocks: u64,
+        /// How many did not, or came for another height.
+        failed: u64,
         /// Of what size.
         bytes: u64,
     },

@@ -130,8 +130,11 @@ fn send_piece(
         async move {
             let segments = match context.validator.verify(segment, Urgency::InTurn).await {
                 Ok(Verdict { good, faults }) => {
-                    let blocks = good.iter().map(|segment| segment.range.count()).sum();
-                    context.reputation.evidence(peer, Evidence::Delivered { blocks, bytes });
+                    let blocks = good.iter().map(|segment| segment.range.count()).sum::<u64>();
+                    let failed = range.count().saturating_sub(blocks);
+                    context
+                        .reputation
+                        .evidence(peer, Evidence::Delivered { blocks, failed, bytes });
                     if let Some(evidence) = Evidence::from_faults(faults) {
                         context.reputation.evidence(peer, evidence);
                     }

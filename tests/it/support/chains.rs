@@ -42,6 +42,11 @@ impl TestChain {
         Arc::new(Verifier::new(Arc::clone(&self.spec)))
     }
 
+    /// The same blocks under the rules of another network.
+    pub fn under_rules_of(&self, other: &Self) -> Self {
+        Self::new(ChainSpec::from_json(&other.spec.to_json()).unwrap(), self.blocks.clone())
+    }
+
     /// The same chain as far as `height`, as an older peer holds it.
     pub fn until(&self, height: u64) -> Self {
         let count = usize::try_from(height).unwrap() + 1;

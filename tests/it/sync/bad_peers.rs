@@ -55,6 +55,7 @@ async fn liar_is_out_and_the_chain_is_the_true_one() {
     let node = synced_from(&chain, &[&liar, &honest]).await;
     assert_eq!(state_of(&node, &liar), PeerState::Banned);
     assert_eq!(state_of(&node, &honest), PeerState::Usable);
+    assert!(node.node.status().blocks_failed > 0);
     node.stop().await;
 }
 
@@ -160,6 +161,20 @@ async fn peers_of_another_chain_are_refused_with_both_genesis_roots() {
         ours: ours.genesis.root(),
     };
     assert_eq!(reason, expected);
+    assert_eq!(status.current_height, Height::GENESIS);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_peers_invalid_under_our_rules_is_an_error_that_points_at_the_rules() {
+    let theirs = golden().until(10);
+    let ours = theirs.under_rules_of(&generated(10, 7));
+    let server = serve(Arc::new(theirs)).await;
+    let node = TestNode::fresh(&ours, config(&[&server])).await;
+    node.node.start_sync(None).await.unwrap();
+    let status = node.until("failed", |status| matches!(status.phase, Phase::Failed { .. })).await;
+    let Phase::Failed { reason, .. } = status.phase else { unreachable!() };
+    assert_eq!(reason, FailureReason::NoUsablePeer { attempts: 30, banned: 1 });
     assert_eq!(status.current_height, Height::GENESIS);
     node.stop().await;
 }
