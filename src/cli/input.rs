@@ -168,16 +168,18 @@ pub(crate) fn open_existing_store(
     dir: &Path,
     genesis: Option<&Path>,
 ) -> Result<(ChainStore, Genesis), Ending> {
-    if !dir.is_dir() {
-        return Err(InputError::NoDataDir { dir: dir.to_owned() }.into());
-    }
-    let copy = dir.join(GENESIS_COPY);
-    let genesis = match genesis {
-        Some(path) => load_genesis(path)?,
-        None if copy.exists() => load_genesis(&copy)?,
-        None => return Err(InputError::NoDataDir { dir: dir.to_owned() }.into()),
-    };
+    let genesis = existing_genesis(dir, genesis)?;
     Ok((open_store(dir, &genesis)?, genesis))
+}
+
+/// The genesis block of a data directory that exists: the one given, or the one kept in it.
+pub(crate) fn existing_genesis(dir: &Path, given: Option<&Path>) -> Result<Genesis, InputError> {
+    let copy = dir.join(GENESIS_COPY);
+    match given {
+        Some(path) if dir.is_dir() => load_genesis(path),
+        None if copy.exists() => load_genesis(&copy),
+        Some(_) | None => Err(InputError::NoDataDir { dir: dir.to_owned() }),
+    }
 }
 
 /// Writes the genesis block as a file of one record.
@@ -188,7 +190,7 @@ pub(crate) fn write_genesis(path: &Path, genesis: &Genesis) -> Result<(), WriteF
 }
 
 /// What a data directory is refused for is the operator's to choose, or the disk's fault.
-fn refused(error: OpenError) -> Ending {
+pub(crate) fn refused(error: OpenError) -> Ending {
     match error {
         OpenError::NotADataDirectory { .. }
         | OpenError::Locked { .. }

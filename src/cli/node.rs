@@ -83,6 +83,11 @@ pub(crate) enum Watched {
 pub(crate) enum NodeFailure {
     #[error("the sync cannot go on")]
     Sync(#[source] FailureReason),
+    #[error(
+        "no peer served a block: empty replies do not show that the network is at genesis; if it \
+         is, say --target 0"
+    )]
+    NothingServed,
     #[error("the sync has ended")]
     Escalated(#[source] Escalation),
     #[error("the sync has ended without a reason")]
@@ -195,6 +200,10 @@ impl RunningNode {
     fn judge(&self, now: &SyncStatus) -> Option<Watched> {
         let at_target = self.target.is_some_and(|target| now.current_height >= target);
         match &now.phase {
+            // A new network is at genesis, and peers that serve nothing look the same.
+            Phase::Synced { head } if *head == Height::GENESIS && !at_target => {
+                Some(Watched::Failed(NodeFailure::NothingServed))
+            }
             Phase::Synced { .. } => Some(Watched::Reached),
             Phase::Failed { reason, .. } if !at_target => {
                 Some(Watched::Failed(NodeFailure::Sync(reason.clone())))

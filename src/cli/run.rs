@@ -117,7 +117,11 @@ pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Endin
     drop(shown);
     let mut summary = node.stop().await;
     // A given target is reached whatever the phase.
-    summary.synced |= matches!(watched, Watched::Reached);
+    summary.synced = match &watched {
+        Watched::Reached => true,
+        Watched::Failed(_) => false,
+        Watched::Stopped => summary.synced,
+    };
     match watched {
         Watched::Reached => Ok(summary.into()),
         Watched::Stopped if goal == Goal::Forever => Ok(summary.into()),

@@ -136,26 +136,12 @@ impl BytePermit {
         self.at = rest_at;
         part
     }
-
-    /// Gives back what is held above `bytes`.
-    pub fn shrink_to(&mut self, bytes: u64) {
-        let less = self.bytes.saturating_sub(bytes);
-        self.give_back(less);
-    }
-
-    fn give_back(&mut self, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
-        self.bytes -= bytes;
-        self.budget.inner.lock().used -= bytes;
-        self.budget.inner.freed.notify_waiters();
-    }
 }
 
 impl Drop for BytePermit {
     fn drop(&mut self) {
-        self.give_back(self.bytes);
+        self.budget.inner.lock().used -= self.bytes;
+        self.budget.inner.freed.notify_waiters();
     }
 }
 
@@ -172,15 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn permits_are_conserved_over_split_shrink_and_drop() {
+    fn permits_are_conserved_over_split_and_drop() {
         let budget = ByteBudget::new(100);
         let mut permit = budget.try_reserve(h(1), 80).unwrap();
         assert!(budget.try_reserve(h(50), 21).is_none());
         let part = permit.split(30, h(5));
         assert_eq!((part.bytes(), permit.bytes(), budget.gauge().used), (30, 50, 80));
-        permit.shrink_to(10);
-        assert_eq!(budget.gauge().used, 40);
         drop(part);
+        assert_eq!(budget.gauge().used, 50);
         drop(permit);
         assert_eq!(budget.gauge(), BudgetGauge { limit: 100, used: 0, peak: 80 });
     }
@@ -217,8 +202,7 @@ mod tests {
         let task = tokio::spawn({
             let budget = budget.clone();
             async move {
-                let mut moved = later.split(1, h(7));
-                moved.shrink_to(0);
+                drop(later.split(1, h(7)));
                 later.grow_to(50).await;
                 budget.gauge().used
             }

@@ -178,3 +178,35 @@ fn other(blocks: u64) -> alys_sync::consensus::generate::GenerateOptions {
     let genesis_time = options.genesis_time + 5;
     alys_sync::consensus::generate::GenerateOptions { blocks, genesis_time, ..options }
 }
+
+#[tokio::test]
+async fn damaged_head_is_cut_off_as_the_error_says_and_the_rest_goes_on() {
+    let chain = Chain::new(12);
+    let node = chain.path("node");
+    let import = [
+        "chain",
+        "import",
+        "--json",
+        "--chain",
+        chain.file(),
+        "--chain-spec",
+        chain.spec(),
+        "--data-dir",
+        &node,
+    ];
+    assert_eq!(alys(&import).await.done()["imported"], 12);
+    let bodies = format!("{node}/blocks/00000001.seg");
+    let mut bytes = fs::read(&bodies).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&bodies, &bytes).unwrap();
+
+    let info = ["chain", "info", "--json", "--data-dir", &node];
+    alys(&info).await.refused(1, &["block 12", "00000001.seg", "chain truncate --to 11"]);
+    let truncate = ["chain", "truncate", "--json", "--data-dir", &node, "--to"];
+    alys(&[&truncate[..], &["99"]].concat()).await.refused(2, &["99"]);
+    assert_eq!(alys(&[&truncate[..], &["11"]].concat()).await.done()["height"], 11);
+    assert_eq!(alys(&info).await.done()["height"], 11);
+    assert_eq!(alys(&import).await.done()["imported"], 1);
+    assert_eq!(alys(&info).await.done()["height"], 12);
+}

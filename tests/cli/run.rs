@@ -17,6 +17,20 @@ fn run_args(chain: &Chain, node: &str, bootnodes: &[&str], more: &[&str]) -> Vec
 }
 
 #[tokio::test]
+async fn run_until_synced_is_not_done_where_no_peer_serves_a_block() {
+    let chain = Chain::new(0);
+    let (_server, address) = Running::serving(&chain).await;
+    let node = chain.path("node");
+    let args = run_args(&chain, &node, &[&address], &["--until-synced"]);
+    let outcome = alys(&args).await;
+    outcome.refused(1, &["no peer served a block", "--target 0"]);
+    assert_eq!(outcome.json()["synced"], false);
+
+    let args = run_args(&chain, &node, &[&address], &["--until-synced", "--target", "0"]);
+    assert_eq!(alys(&args).await.done()["synced"], true);
+}
+
+#[tokio::test]
 async fn run_until_synced_ends_at_the_head_of_its_peers() {
     let chain = Chain::new(400);
     let (_one, first) = Running::serving(&chain).await;

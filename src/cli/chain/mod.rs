@@ -4,6 +4,7 @@ mod checking;
 mod generate;
 mod import;
 mod info;
+mod truncate;
 mod verify;
 
 use clap::{Args, Subcommand};
@@ -23,7 +24,7 @@ Examples:
 A chain file holds blocks one after another, each with four bytes of little-endian length in
 front.";
 
-/// Make, import, verify and describe chains
+/// Make, import, verify, describe and cut chains
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ChainArgs {
@@ -37,6 +38,7 @@ enum ChainCommand {
     Import(import::ImportArgs),
     Verify(verify::VerifyArgs),
     Info(info::InfoArgs),
+    Truncate(truncate::TruncateArgs),
 }
 
 pub(crate) async fn chain(args: ChainArgs, context: Context) -> Result<Answer, Ending> {
@@ -45,5 +47,6 @@ pub(crate) async fn chain(args: ChainArgs, context: Context) -> Result<Answer, E
         ChainCommand::Import(args) => import::import(args, context).await,
         ChainCommand::Verify(args) => verify::verify(args, context).await,
         ChainCommand::Info(args) => info::info(args).await,
+        ChainCommand::Truncate(args) => truncate::truncate(args).await,
     }
 }
