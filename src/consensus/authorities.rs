@@ -1,6 +1,15 @@
 //! The set of authorities that may sign blocks, in the order of the chain specification.
 
-use super::{bls::PublicKey, majority::SignerSet};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use super::{
+    bls::{self, PublicKey},
+    majority::SignerSet,
+};
 use crate::wire::block::APPROVAL_BITS_MAX;
 
 /// The most authorities that a set can have: one for each approval bit.
@@ -32,9 +41,30 @@ pub enum AuthoritySetError {
 }
 
 /// One to fifteen distinct authorities. The order matters: bit i of an approval is the signature
-/// of key i.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthoritySet(Vec<PublicKey>);
+/// of key i. Cheap to clone; clones share the keys that were summed before.
+#[derive(Clone)]
+pub struct AuthoritySet(Arc<Authorities>);
+
+struct Authorities {
+    keys: Vec<PublicKey>,
+    /// The summed keys of signer sets, `None` for those that cancel out. At most one for each set
+    /// of authorities, so 2^15 of about 150 bytes each; a chain has a few dozen.
+    aggregates: RwLock<BTreeMap<SignerSet, Option<PublicKey>>>,
+}
+
+impl PartialEq for AuthoritySet {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.keys() == other.keys()
+    }
+}
+
+impl Eq for AuthoritySet {}
+
+impl fmt::Debug for AuthoritySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AuthoritySet").field(&self.keys()).finish()
+    }
+}
 
 impl AuthoritySet {
     /// The authorities with these keys, in this order.
@@ -53,13 +83,13 @@ impl AuthoritySet {
                 return Err(AuthoritySetError::Duplicate { first, second });
             }
         }
-        Ok(Self(keys))
+        Ok(Self(Arc::new(Authorities { keys, aggregates: RwLock::default() })))
     }
 
     /// How many authorities, 1 to 15.
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.keys.len()
     }
 
     /// How many of them must sign a block: two thirds of all, rounded up.
@@ -69,12 +99,27 @@ impl AuthoritySet {
 
     /// The keys in order.
     pub fn keys(&self) -> &[PublicKey] {
-        &self.0
+        &self.0.keys
     }
 
     /// The keys of `signers`, in order. Indexes that belong to nobody are left out.
     pub fn keys_of(&self, signers: SignerSet) -> impl Iterator<Item = &PublicKey> {
-        signers.iter().filter_map(|index| self.0.get(index))
+        signers.iter().filter_map(|index| self.keys().get(index))
+    }
+
+    /// The key that verifies what all `signers` signed together; indexes that belong to nobody are
+    /// left out. `None` if there are none, or if their keys cancel out. Summed once for each set.
+    pub fn aggregate(&self, signers: SignerSet) -> Option<PublicKey> {
+        let signers = SignerSet::below(self.len(), signers.iter());
+        let aggregates = &self.0.aggregates;
+        let known = aggregates.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(aggregate) = known.get(&signers) {
+            return *aggregate;
+        }
+        drop(known);
+        let aggregate = bls::aggregate(self.keys_of(signers));
+        aggregates.write().unwrap_or_else(PoisonError::into_inner).insert(signers, aggregate);
+        aggregate
     }
 }
 
@@ -111,5 +156,27 @@ mod tests {
         let set = AuthoritySet::new(keys(5)).unwrap();
         let signers = SignerSet::below(5, [4, 1]);
         assert_eq!(set.keys_of(signers).collect::<Vec<_>>(), [&set.keys()[1], &set.keys()[4]],);
+    }
+
+    #[test]
+    fn sums_the_keys_of_signers_the_same_when_asked_again() {
+        let set = AuthoritySet::new(keys(5)).unwrap();
+        let signers = SignerSet::below(5, [0, 2, 3]);
+        let sum = bls::aggregate(set.keys_of(signers));
+        assert!(sum.is_some());
+        assert_eq!([set.aggregate(signers), set.aggregate(signers)], [sum, sum]);
+        assert_eq!(set.clone().aggregate(SignerSet::EMPTY), None);
+        // Indexes above the set do not make another entry.
+        let phantom = SignerSet::below(15, [0, 2, 3, 9]);
+        assert_eq!(set.aggregate(phantom), sum);
+        assert_eq!(set.0.aggregates.read().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn keys_that_cancel_out_have_no_sum() {
+        let [one, minus_one] = bls::cancelling_keys(1).map(|key| key.public_key());
+        let set = AuthoritySet::new(vec![one, minus_one]).unwrap();
+        assert_eq!(set.aggregate(SignerSet::below(2, [0, 1])), None);
+        assert_eq!(set.aggregate(SignerSet::below(2, [0])), Some(one));
     }
 }

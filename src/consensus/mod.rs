@@ -10,6 +10,7 @@
 //! peer sent. [`generate`] makes chains for tests, demos and benchmarks.
 
 mod authorities;
+pub mod batch;
 pub mod bls;
 mod by_height;
 mod chain_spec;

@@ -1,18 +1,11 @@
-//! BLS12-381 signatures in the form that the network uses: keys in G1, signatures in G2.
-//!
-//! Owns the one domain separation tag and the rule of what a valid aggregate is. A thin wrapper
-//! over blst's safe API. Verification runs on the caller's thread: blst's own
-//! `fast_aggregate_verify` hands every call to a thread pool of its own, which would fight with
-//! ours for the cores, so the pairing is driven here.
-//!
-//! Failure: bytes that are no key or no point are a [`BlsError`]; a signature that does not
-//! verify is `false`. Points at infinity verify nothing.
+//! Keys and signatures, and the check of one aggregate signature.
 
 use std::fmt;
 
 use alloy_primitives::U256;
 use blst::{BLST_ERROR, Pairing, blst_p1_affine, blst_p2_affine, min_pk};
 
+use super::curve::{G1Point, G2Point};
 use crate::types::BlockRoot;
 
 /// The domain separation tag: hash to G2 by expand-message-XMD over SHA-256, simplified SWU,
@@ -75,6 +68,10 @@ impl PublicKey {
     /// The 48 compressed bytes.
     pub fn to_bytes(&self) -> [u8; PUBLIC_KEY_BYTES] {
         self.0.compress()
+    }
+
+    pub(crate) fn point(&self) -> G1Point {
+        blst_p1_affine::from(self.0).into()
     }
 }
 
@@ -160,6 +157,17 @@ impl Signature {
     pub fn to_bytes(&self) -> [u8; SIGNATURE_BYTES] {
         self.0.compress()
     }
+
+    #[cfg(test)]
+    pub(crate) fn from_point(point: G2Point) -> Self {
+        Self(point.affine().into())
+    }
+
+    /// The point, if it is in the subgroup and not at infinity.
+    pub(crate) fn checked_point(&self) -> Option<G2Point> {
+        self.0.validate(true).ok()?;
+        Some(blst_p2_affine::from(self.0).into())
+    }
 }
 
 impl fmt::Debug for Signature {
@@ -182,7 +190,7 @@ pub fn fast_aggregate_verify<'a>(
     if signature.0.validate(true).is_err() {
         return false;
     }
-    let key = blst_p1_affine::from(key);
+    let key = blst_p1_affine::from(key.0);
     let point = blst_p2_affine::from(signature.0);
     let mut pairing = Pairing::new(true, DOMAIN);
     // Both points are in the subgroup by now: the key as a sum of validated keys.
@@ -194,13 +202,32 @@ pub fn fast_aggregate_verify<'a>(
     pairing.finalverify(None)
 }
 
-fn aggregate<'a>(keys: impl IntoIterator<Item = &'a PublicKey>) -> Option<min_pk::PublicKey> {
+/// The key that verifies what all `keys` signed together: their sum. `None` for no keys and for
+/// keys that cancel out, which sign for nobody.
+pub fn aggregate<'a>(keys: impl IntoIterator<Item = &'a PublicKey>) -> Option<PublicKey> {
     let mut keys = keys.into_iter();
     let mut sum = min_pk::AggregatePublicKey::from_public_key(&keys.next()?.0);
     for key in keys {
         sum.add_public_key(&key.0, false).ok()?;
     }
-    Some(sum.to_public_key())
+    let sum = PublicKey(sum.to_public_key());
+    (!sum.point().is_infinity()).then_some(sum)
+}
+
+/// Two keys whose sum is zero.
+#[cfg(test)]
+pub(crate) fn cancelling_keys(seed: u8) -> [SecretKey; 2] {
+    let one = SecretKey::from_digest([seed; 32]).unwrap();
+    let minus_one = GROUP_ORDER - U256::from_be_bytes(one.0.to_bytes());
+    [one, SecretKey::from_bytes(&minus_one.to_be_bytes()).unwrap()]
+}
+
+/// The signature at infinity, which signs for nobody.
+#[cfg(test)]
+pub(crate) fn infinity_signature() -> Signature {
+    let mut bytes = [0; SIGNATURE_BYTES];
+    bytes[0] = 0xc0;
+    Signature::from_bytes(&bytes).unwrap()
 }
 
 #[cfg(test)]
@@ -243,13 +270,10 @@ mod tests {
 
     #[test]
     fn infinity_signs_for_nobody_not_even_for_keys_that_cancel_out() {
-        let mut bytes = [0; SIGNATURE_BYTES];
-        assert_eq!(Signature::from_bytes(&bytes), Err(BlsError::NotAPoint));
-        bytes[0] = 0xc0;
-        let infinity = Signature::from_bytes(&bytes).unwrap();
-        let one = key(1);
-        let minus_one = GROUP_ORDER - U256::from_be_bytes(one.0.to_bytes());
-        let minus_one = SecretKey::from_bytes(&minus_one.to_be_bytes()).unwrap();
+        let zeros = [0; SIGNATURE_BYTES];
+        assert_eq!(Signature::from_bytes(&zeros), Err(BlsError::NotAPoint));
+        let infinity = infinity_signature();
+        let [one, minus_one] = cancelling_keys(1);
         let keys = public_keys(&[one.clone(), minus_one.clone()]);
         assert!(!fast_aggregate_verify(&ROOT, &keys[..1], &infinity));
         assert!(!fast_aggregate_verify(&ROOT, &keys, &infinity));

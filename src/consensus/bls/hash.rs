@@ -1,0 +1,278 @@
+//! Hashing to the curve with its last step put off.
+//!
+//! To hash a message to G2 is to map it to a point of the curve that G2 lies on, and to multiply
+//! that point by a constant, which brings it into G2 ("clearing the cofactor"). The second step
+//! takes almost two thirds of the time, and it is linear: the product of a sum is the sum of the
+//! products. A batch needs sums of hashed messages only, so it adds up the points of the first
+//! step and clears the cofactor of the sum. [`MessagePoint`] is the result of the first step.
+//!
+//! The map is that of RFC 9380 for the suite `BLS12381G2_XMD:SHA-256_SSWU_RO_`: sections 5.2
+//! (to the field), 6.6.3 (simplified SWU for a curve isogenous to that of G2), appendix E.3 (the
+//! isogeny) and appendix G.3 (the cofactor). blst does the same inside one function that cannot be
+//! taken apart; the tests hold every step together against it. The arithmetic is blst's.
+//!
+//! A batch never condemns a block by this map alone, see [`crate::consensus::batch`].
+
+use std::sync::LazyLock;
+
+use super::{
+    DOMAIN,
+    curve::{Fp2, G2Sum, expand_message},
+};
+use crate::types::BlockRoot;
+
+/// Bytes of uniform randomness for one number of the field: 381 bits and 128 of security. Source:
+/// RFC 9380, section 5.1, parameter L of the suite.
+const WIDE_BYTES: usize = 64;
+
+/// The absolute value of the parameter that the curve is made of. Source: the definition of
+/// BLS12-381; the parameter itself is negative.
+const X: u64 = 0xd201_0000_0001_0000;
+
+/// The point of the curve that a block's root is mapped to, before the cofactor is cleared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessagePoint(pub(crate) G2Sum);
+
+impl MessagePoint {
+    /// The point of the block with this root.
+    pub(crate) fn of(root: &BlockRoot) -> Self {
+        Self(map_message(root.as_bytes()))
+    }
+}
+
+fn map_message(message: &[u8]) -> G2Sum {
+    let uniform: [u8; 4 * WIDE_BYTES] = expand_message(message, DOMAIN);
+    let (numbers, _) = uniform.as_chunks::<WIDE_BYTES>();
+    let [a, b, c, d] = numbers else { return G2Sum::default() };
+    let [first, second] = map_to_curve([Fp2::from_wide([a, b]), Fp2::from_wide([c, d])]);
+    first.plus(&second)
+}
+
+/// The constants of the map.
+struct Constants {
+    /// Parameters of the isogenous curve: y^2 = x^3 + a x + b.
+    a: Fp2,
+    b: Fp2,
+    /// The non-square that the map steps by.
+    z: Fp2,
+    /// Numerators and denominators of the isogeny, coefficients from the lowest power on.
+    x_numerator: [Fp2; 4],
+    x_denominator: [Fp2; 3],
+    y_numerator: [Fp2; 4],
+    y_denominator: [Fp2; 4],
+    /// Factors of the endomorphism for x and y.
+    psi_x: Fp2,
+    psi_y: Fp2,
+}
+
+static CONSTANTS: LazyLock<Constants> = LazyLock::new(constants);
+
+/// The number with these 96 hexadecimal digits at most.
+fn number(digits: &str) -> [u8; 48] {
+    let padded = format!("{digits:0>96}");
+    let mut bytes = [0; 48];
+    hex::decode_to_slice(padded, &mut bytes).expect("constants are hexadecimal digits");
+    bytes
+}
+
+fn complex(c0: &str, c1: &str) -> Fp2 {
+    Fp2::from_be_bytes(&number(c0), &number(c1))
+}
+
+#[rustfmt::skip] // A coefficient a line, as in the RFC's tables.
+fn constants() -> Constants {
+    let k10 = "05c759507e8e333ebb5b7a9a47d7ed8532c52d39fd3a042a88b58423c50ae15d5c2638e343d9c71c6238aaaaaaaa97d6";
+    let k30 = "1530477c7ab4113b59a4c18b076d11930f7da5d4a07f649bf54439d87d27e500fc8c25ebf8c92f6812cfc71c71c6d706";
+    Constants {
+        a: complex("00", "f0"),
+        b: complex("03f4", "03f4"),
+        z: complex("02", "01").negated(),
+        x_numerator: [
+            complex(k10, k10),
+            complex("00", "11560bf17baa99bc32126fced787c88f984f87adf7ae0c7f9a208c6b4f20a4181472aaa9cb8d555526a9ffffffffc71a"),
+            complex("11560bf17baa99bc32126fced787c88f984f87adf7ae0c7f9a208c6b4f20a4181472aaa9cb8d555526a9ffffffffc71e",
+                    "08ab05f8bdd54cde190937e76bc3e447cc27c3d6fbd7063fcd104635a790520c0a395554e5c6aaaa9354ffffffffe38d"),
+            complex("171d6541fa38ccfaed6dea691f5fb614cb14b4e7f4e810aa22d6108f142b85757098e38d0f671c7188e2aaaaaaaa5ed1", "00"),
+        ],
+        x_denominator: [
+            complex("00", "48").negated(),
+            complex("0c", "00").minus(&complex("00", "0c")),
+            complex("01", "00"),
+        ],
+        y_numerator: [
+            complex(k30, k30),
+            complex("00", "05c759507e8e333ebb5b7a9a47d7ed8532c52d39fd3a042a88b58423c50ae15d5c2638e343d9c71c6238aaaaaaaa97be"),
+            complex("11560bf17baa99bc32126fced787c88f984f87adf7ae0c7f9a208c6b4f20a4181472aaa9cb8d555526a9ffffffffc71c",
+                    "08ab05f8bdd54cde190937e76bc3e447cc27c3d6fbd7063fcd104635a790520c0a395554e5c6aaaa9354ffffffffe38f"),
+            complex("124c9ad43b6cf79bfbf7043de3811ad0761b0f37a1e26286b0e977c69aa274524e79097a56dc4bd9e1b371c71c718b10", "00"),
+        ],
+        y_denominator: [
+            complex("01b0", "01b0").negated(),
+            complex("00", "d8").negated(),
+            complex("12", "00").minus(&complex("00", "12")),
+            complex("01", "00"),
+        ],
+        psi_x: complex("00", "1a0111ea397fe699ec02408663d4de85aa0d857d89759ad4897d29650fb85f9b409427eb4f49fffd8bfd00000000aaad"),
+        psi_y: complex("135203e60180a68ee2e9c448d77a2cd91c3dedd930b1cf60ef396489f61eb45e304466cf3e67fa0af1ee7b04121bdea2",
+                       "06af0e0437ff400b6831e36d6bd17ffe48395dabc2d3435e77f76e17009241c5ee67992f72ec05f4c81084fbede3cc09"),
+    }
+}
+
+/// The points that two numbers of the field are mapped to. Two, because they share a division.
+fn map_to_curve(numbers: [Fp2; 2]) -> [G2Sum; 2] {
+    let constants = &*CONSTANTS;
+    let fractions = numbers.map(|u| Fraction::of(&u, constants));
+    let [first, second] = &fractions;
+    let both = first.cube.times(&second.cube).inverse();
+    let inverses = [both.times(&second.cube), both.times(&first.cube)];
+    let [a, b] = [(first, &inverses[0], &numbers[0]), (second, &inverses[1], &numbers[1])];
+    [a, b].map(|(fraction, inverse, u)| fraction.point(inverse, u, constants))
+}
+
+/// A point of the isogenous curve: x is `x / denominator`, y is `root / cube` but for its sign.
+struct Fraction {
+    x: Fp2,
+    denominator: Fp2,
+    root: Fp2,
+    /// The third power of the denominator. Never zero.
+    cube: Fp2,
+}
+
+impl Fraction {
+    /// Simplified SWU without its division: RFC 9380, section 6.6.2.
+    fn of(u: &Fp2, constants: &Constants) -> Self {
+        let Constants { a, b, z, .. } = constants;
+        let step = z.times(&u.square());
+        let sum = step.square().plus(&step);
+        let one = complex_one();
+        let x = b.times(&sum.plus(&one));
+        let mut denominator = a.times(&sum).negated();
+        if denominator == Fp2::default() {
+            denominator = z.times(a);
+        }
+        let square = denominator.square();
+        let cube = square.times(&denominator);
+        // The right side of the curve's equation at x/denominator, times the cube.
+        let right = x.square().plus(&a.times(&square)).times(&x).plus(&b.times(&cube));
+        // (right/cube) = (right * cube) / cube^2, so the root of one is that of the other / cube.
+        let squared = right.times(&cube);
+        if squared.is_square() {
+            let root = squared.square_root();
+            return Self { x, denominator, root, cube };
+        }
+        // At step * x the right side is step^3 times as much: z times a square is left of it.
+        let root = z.times(&squared).square_root().times(&z.times(&u.square()).times(u));
+        Self { x: step.times(&x), denominator, root, cube }
+    }
+
+    /// The point of the curve of G2 that the isogeny leads to.
+    fn point(&self, cube_inverse: &Fp2, u: &Fp2, constants: &Constants) -> G2Sum {
+        let x = self.x.times(&cube_inverse.times(&self.denominator.square()));
+        let y = self.root.times(cube_inverse);
+        let y = if is_odd(&y) == is_odd(u) { y } else { y.negated() };
+        let x_numerator = polynomial(&constants.x_numerator, &x);
+        let x_denominator = polynomial(&constants.x_denominator, &x);
+        let y_numerator = polynomial(&constants.y_numerator, &x);
+        let y_denominator = polynomial(&constants.y_denominator, &x);
+        // With z = x_denominator * y_denominator: a zero in either is infinity, as it should be.
+        let z = x_denominator.times(&y_denominator);
+        let x = x_numerator.times(&y_denominator).times(&z);
+        let y = y.times(&y_numerator).times(&x_denominator).times(&z.square());
+        G2Sum::from_jacobian(x, y, z)
+    }
+}
+
+fn complex_one() -> Fp2 {
+    let [_, _, one] = CONSTANTS.x_denominator;
+    one
+}
+
+/// The polynomial with these coefficients, from the lowest power on, at `x`.
+fn polynomial(coefficients: &[Fp2], x: &Fp2) -> Fp2 {
+    coefficients.iter().rev().fold(Fp2::default(), |sum, next| sum.times(x).plus(next))
+}
+
+/// The sign of an element: RFC 9380, section 4.1, `sgn0`.
+fn is_odd(value: &Fp2) -> bool {
+    let [c0, c1] = value.to_be_bytes();
+    let low = |bytes: &[u8; 48]| bytes.last().is_some_and(|byte| byte & 1 == 1);
+    if c0 == [0; 48] { low(&c1) } else { low(&c0) }
+}
+
+/// `point` times the constant that brings every point of the curve into G2: RFC 9380, appendix
+/// G.3, with the endomorphism that costs nothing.
+pub(crate) fn clear_cofactor(point: &G2Sum) -> G2Sum {
+    let minus_x = |point: &G2Sum| point.times(X);
+    let image = psi(point).negated();
+    let twice = point.plus(point);
+    // (x^2 - x - 1) P + (x - 1) psi(P) + psi(psi(2 P)), where x is negative.
+    let first = minus_x(point).plus(point).plus(&image);
+    minus_x(&first).plus(&psi(&psi(&twice))).plus(&point.negated()).plus(&image)
+}
+
+/// The endomorphism of the curve that RFC 9380, appendix G.3, calls `psi`.
+fn psi(point: &G2Sum) -> G2Sum {
+    let [x, y, z] = point.jacobian();
+    let (psi_x, psi_y) = (&CONSTANTS.psi_x, &CONSTANTS.psi_y);
+    G2Sum::from_jacobian(x.conjugate().times(psi_x), y.conjugate().times(psi_y), z.conjugate())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::consensus::bls::curve::{hash_to_g2, map_to_g2};
+
+    #[test]
+    fn a_map_with_its_cofactor_cleared_is_the_hash_to_the_curve() {
+        for message in 0..2_000_u32 {
+            let message = message.to_be_bytes();
+            let mapped = clear_cofactor(&map_message(&message));
+            assert_eq!(mapped, hash_to_g2(&message, DOMAIN), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn cofactor_of_a_sum_is_cleared_like_that_of_its_parts() {
+        let [a, b] = [map_message(b"a"), map_message(b"b")];
+        let sum = hash_to_g2(b"a", DOMAIN).plus(&hash_to_g2(b"b", DOMAIN));
+        assert_eq!(clear_cofactor(&a.plus(&b)), sum);
+        assert!(clear_cofactor(&G2Sum::default()).is_infinity());
+    }
+
+    /// Zero and the roots of -1/z: there the denominator of the map is zero.
+    fn exceptional_numbers() -> Vec<Fp2> {
+        let mut numbers = vec![Fp2::default()];
+        let minus_one_by_z = CONSTANTS.z.inverse().negated();
+        if minus_one_by_z.is_square() {
+            let root = minus_one_by_z.square_root();
+            numbers.extend([root, root.negated()]);
+        }
+        numbers
+    }
+
+    #[test]
+    fn exceptional_numbers_of_the_field_are_mapped_to_where_blst_maps_them() {
+        let one = complex_one();
+        for u in exceptional_numbers() {
+            for pair in [[u, one], [one, u], [u, u], [u, u.negated()]] {
+                let [first, second] = map_to_curve(pair);
+                let mapped = clear_cofactor(&first.plus(&second));
+                assert_eq!(mapped, map_to_g2(&pair), "{pair:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_message_is_mapped_to_where_blst_hashes_it(
+            message in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let mapped = clear_cofactor(&map_message(&message));
+            prop_assert_eq!(mapped, hash_to_g2(&message, DOMAIN));
+        }
+    }
+}
