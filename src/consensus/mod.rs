@@ -33,4 +33,4 @@ pub use link::{LinkFault, LinkPoint, links, links_unverified};
 pub use majority::SignerSet;
 pub use payload_hash::execution_hash;
 pub use slot_rule::{LEGACY_SLOT_MS, SlotDuration, slot_is_in_future};
-pub use verify::{BlockFault, VerifiedBlock, Verifier};
+pub use verify::{AttestedBlock, BlockFault, ClaimedBlock, VerifiedBlock, Verifier, attest};

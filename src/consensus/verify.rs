@@ -22,6 +22,8 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 use super::{
+    authorities::AuthoritySet,
+    batch::{BatchVerdict, SignatureBatch, SignatureClaim, Weights},
     bls::{self, Signature},
     chain_spec::ChainSpec,
     link::LinkPoint,
@@ -31,7 +33,7 @@ use super::{
 };
 use crate::{
     types::{BlockRef, BlockRoot, ExecutionHash, Height, Slot},
-    wire::block::{AggregateApproval, EncodedBlock},
+    wire::block::EncodedBlock,
 };
 
 /// Why a block is refused.
@@ -84,6 +86,9 @@ impl BlockFault {
 }
 
 /// Checks blocks against the rules that need no other block.
+///
+/// One block goes through [`Verifier::verify`]. Many are cheaper in three steps: [`Verifier::claim`]
+/// each, [`attest`] all together, [`Verifier::check_content`] each.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     spec: Arc<ChainSpec>,
@@ -100,16 +105,46 @@ impl Verifier {
         &self.spec
     }
 
-    /// Checks `block` on the caller's thread. About 1.3 ms, nearly all of it the signature.
+    /// Checks `block` on the caller's thread. About 1.2 ms, nearly all of it the signature.
     ///
     /// # Errors
     /// [`BlockFault`] for the first check that fails, in the order that the module gives.
     pub fn verify(&self, block: EncodedBlock) -> Result<VerifiedBlock, BlockFault> {
+        let (authorities, signers) = self.majority(&block)?;
+        let signature = Signature::from_bytes(block.block().approval.signature.as_bytes());
+        let valid = signature.is_ok_and(|signature| {
+            bls::fast_aggregate_verify(&block.root(), authorities.keys_of(signers), &signature)
+        });
+        if !valid {
+            return Err(BlockFault::InvalidSignature { signers: signers.count() });
+        }
+        self.check_content(AttestedBlock { block, signers })
+    }
+
+    /// The first step: whether `block` claims a majority, and its signature made ready to be
+    /// checked together with others. Most of the work of a batch is here.
+    ///
+    /// # Errors
+    /// [`BlockFault::NoMajority`], and [`BlockFault::InvalidSignature`] for a signature that cannot
+    /// be anybody's.
+    pub fn claim(&self, block: EncodedBlock) -> Result<ClaimedBlock, BlockFault> {
+        let (authorities, signers) = self.majority(&block)?;
+        let signature = block.block().approval.signature.as_bytes();
+        match SignatureClaim::new(authorities, signers, block.root(), signature) {
+            Some(claim) => Ok(ClaimedBlock { block, signers, claim }),
+            None => Err(BlockFault::InvalidSignature { signers: signers.count() }),
+        }
+    }
+
+    /// The last step: slot rule and execution hash.
+    ///
+    /// # Errors
+    /// [`BlockFault::SlotInFuture`] and [`BlockFault::WrongExecutionHash`].
+    pub fn check_content(&self, attested: AttestedBlock) -> Result<VerifiedBlock, BlockFault> {
+        let AttestedBlock { block, signers } = attested;
         let height = block.height();
         let message = &block.block().message;
         let payload = &message.execution_payload;
-        let signers = self.signers(height, &block.block().approval, &block.root())?;
-
         let (slot, timestamp) = (message.slot, payload.timestamp);
         let duration = self.spec.slot_duration_at(height);
         if slot_is_in_future(slot, timestamp, duration) {
@@ -135,29 +170,63 @@ impl Verifier {
         })
     }
 
-    /// The authorities that signed the block with this root: a majority, by a valid signature.
-    fn signers(
-        &self,
-        height: Height,
-        approval: &AggregateApproval,
-        root: &BlockRoot,
-    ) -> Result<SignerSet, BlockFault> {
-        let authorities = self.spec.authorities_at(height);
+    /// Who claims to have signed `block`: a majority of the authorities at its height.
+    fn majority(&self, block: &EncodedBlock) -> Result<(&AuthoritySet, SignerSet), BlockFault> {
+        let authorities = self.spec.authorities_at(block.height());
         let count = authorities.len();
-        let set = SignerSet::below(count, approval.bits.signers_below(count));
+        let set = SignerSet::below(count, block.block().approval.bits.signers_below(count));
         let (signers, majority) = (set.count(), authorities.majority());
         if signers < majority {
             return Err(BlockFault::NoMajority { signers, majority });
         }
-        let valid = Signature::from_bytes(approval.signature.as_bytes()).is_ok_and(|signature| {
-            bls::fast_aggregate_verify(root, authorities.keys_of(set), &signature)
-        });
-        if valid { Ok(set) } else { Err(BlockFault::InvalidSignature { signers }) }
+        Ok((authorities, set))
     }
 }
 
-/// A block that passed every stateless check. Only [`Verifier::verify`] makes one. Holds the block
-/// as received and a summary, not the decoded block, so that a queue of them stays small.
+/// A block that claims to be signed by a majority. Whether it is, [`attest`] finds.
+#[derive(Debug, Clone)]
+pub struct ClaimedBlock {
+    block: EncodedBlock,
+    signers: SignerSet,
+    claim: SignatureClaim,
+}
+
+/// A block that is signed by a majority. Its content is still to be checked.
+#[derive(Debug, Clone)]
+pub struct AttestedBlock {
+    block: EncodedBlock,
+    signers: SignerSet,
+}
+
+impl AttestedBlock {
+    /// The encoded block as received, canonical.
+    pub const fn raw(&self) -> &Bytes {
+        self.block.raw()
+    }
+}
+
+/// The second step: checks the signatures of all `blocks` together. A verdict for each, in order:
+/// the same that [`Verifier::verify`] would give. `weights` are drawn after the blocks are fixed.
+///
+/// Returns as well how many products of pairings it took: 1 if all are valid.
+pub fn attest(
+    blocks: Vec<ClaimedBlock>,
+    weights: &mut dyn Weights,
+) -> (Vec<Result<AttestedBlock, BlockFault>>, usize) {
+    let batch = SignatureBatch::new(blocks.iter().map(|block| &block.claim), weights);
+    let BatchVerdict { invalid, group_checks } = batch.check();
+    let verdict = |(index, block): (usize, ClaimedBlock)| {
+        let ClaimedBlock { block, signers, .. } = block;
+        match invalid.binary_search(&index) {
+            Ok(_) => Err(BlockFault::InvalidSignature { signers: signers.count() }),
+            Err(_) => Ok(AttestedBlock { block, signers }),
+        }
+    };
+    (blocks.into_iter().enumerate().map(verdict).collect(), group_checks)
+}
+
+/// A block that passed every stateless check: only [`Verifier::verify`] and
+/// [`Verifier::check_content`] make one. Holds the block as received and a summary.
 #[derive(Clone)]
 pub struct VerifiedBlock {
     raw: Bytes,

@@ -12,14 +12,14 @@ static MINUS_GENERATOR: LazyLock<G1Point> = LazyLock::new(G1Point::minus_generat
 
 /// Claims with their weights: from here on the batch is fixed.
 #[derive(Debug)]
-pub struct SignatureBatch {
-    terms: Vec<Term>,
+pub struct SignatureBatch<'a> {
+    terms: Vec<Term<'a>>,
 }
 
 /// A claim, its message point in affine coordinates, and its weight.
 #[derive(Debug)]
-struct Term {
-    claim: SignatureClaim,
+struct Term<'a> {
+    claim: &'a SignatureClaim,
     message: G2Point,
     weight: NonZeroU64,
 }
@@ -33,9 +33,13 @@ pub struct BatchVerdict {
     pub group_checks: usize,
 }
 
-impl SignatureBatch {
+impl<'a> SignatureBatch<'a> {
     /// Fixes the batch, then draws its weights. A claim alone needs none.
-    pub fn new(claims: Vec<SignatureClaim>, weights: &mut dyn Weights) -> Self {
+    pub fn new(
+        claims: impl IntoIterator<Item = &'a SignatureClaim>,
+        weights: &mut dyn Weights,
+    ) -> Self {
+        let claims: Vec<_> = claims.into_iter().collect();
         let sums: Vec<G2Sum> = claims.iter().map(|claim| claim.message.0).collect();
         let messages = G2Sum::to_affine(&sums);
         let alone = claims.len() == 1;
@@ -66,7 +70,7 @@ impl SignatureBatch {
         let terms = self.terms.get(range).unwrap_or_default();
         let signatures = terms.iter().map(|term| (term.claim.point, term.weight));
         let signatures = (*MINUS_GENERATOR, G2Sum::weighted(signatures));
-        let messages = terms.iter().map(|term| (&term.claim, term.message, term.weight));
+        let messages = terms.iter().map(|term| (term.claim, term.message, term.weight));
         let mut pairs = groups::pairs(messages);
         pairs.push(signatures);
         let (keys, sums): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -76,7 +80,7 @@ impl SignatureBatch {
 
 /// A search in progress.
 struct Search<'a> {
-    batch: &'a SignatureBatch,
+    batch: &'a SignatureBatch<'a>,
     invalid: Vec<usize>,
     group_checks: usize,
 }

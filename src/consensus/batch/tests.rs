@@ -112,7 +112,7 @@ fn stock(authorities: u8) -> Stock {
 }
 
 fn check(claims: Vec<SignatureClaim>) -> BatchVerdict {
-    SignatureBatch::new(claims, &mut Seeded::new(7)).check()
+    SignatureBatch::new(&claims, &mut Seeded::new(7)).check()
 }
 
 #[test]
@@ -123,9 +123,7 @@ fn empty_batch_has_nothing_invalid() {
 #[test]
 fn batch_of_one_needs_no_weight() {
     for stock in &*STOCKS {
-        let alone = |claim: &SignatureClaim| {
-            SignatureBatch::new(vec![claim.clone()], &mut NoWeights).check()
-        };
+        let alone = |claim: &SignatureClaim| SignatureBatch::new([claim], &mut NoWeights).check();
         assert_eq!(alone(&stock.good[0]), BatchVerdict { invalid: vec![], group_checks: 1 });
         assert_eq!(alone(&stock.bad[0]), BatchVerdict { invalid: vec![0], group_checks: 1 });
     }
@@ -210,11 +208,11 @@ fn errors_that_cancel_each_other_never_pass() {
     let signers = SignerSet::below(5, 0..4);
     let claims = cancelling(&federation, signers, 77);
     assert!(claims.iter().all(|claim| !claim.is_valid()));
-    let careless = SignatureBatch::new(claims.clone(), &mut Ones);
+    let careless = SignatureBatch::new(&claims, &mut Ones);
     assert!(careless.holds(), "the errors do cancel each other, without weights");
     let passed = (0..10_000_u64)
         .into_par_iter()
-        .filter(|&seed| SignatureBatch::new(claims.clone(), &mut Seeded::new(seed)).holds());
+        .filter(|&seed| SignatureBatch::new(&claims, &mut Seeded::new(seed)).holds());
     assert_eq!(passed.count(), 0);
     assert_eq!(check(claims).invalid, [0, 1, 2]);
 }
@@ -226,9 +224,9 @@ fn swapped_signatures_never_pass() {
     let [one, two] = [1, 2].map(|number| federation.sign(signers, &root(number)));
     let claims =
         vec![federation.claim(signers, root(1), &two), federation.claim(signers, root(2), &one)];
-    assert!(SignatureBatch::new(claims.clone(), &mut Ones).holds());
+    assert!(SignatureBatch::new(&claims, &mut Ones).holds());
     for seed in 0..100 {
-        assert!(!SignatureBatch::new(claims.clone(), &mut Seeded::new(seed)).holds());
+        assert!(!SignatureBatch::new(&claims, &mut Seeded::new(seed)).holds());
     }
     assert_eq!(check(claims).invalid, [0, 1]);
 }
@@ -258,7 +256,7 @@ proptest! {
             .collect();
         let expected: Vec<_> =
             (0..claims.len()).filter(|&index| !claims[index].is_valid()).collect();
-        let verdict = SignatureBatch::new(claims, &mut Seeded::new(seed)).check();
+        let verdict = SignatureBatch::new(&claims, &mut Seeded::new(seed)).check();
         prop_assert_eq!(&verdict.invalid, &expected);
         prop_assert!(
             verdict.group_checks <= checks_max(expected.len(), picks.len()),

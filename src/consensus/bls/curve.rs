@@ -25,7 +25,7 @@ use blst::{
     blst_fp12_conjugate, blst_miller_loop_n, blst_p1, blst_p1_affine, blst_p1_affine_generator,
     blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_from_affine, blst_p1_to_affine, blst_p2,
     blst_p2_add_or_double, blst_p2_affine, blst_p2_affine_is_inf, blst_p2_cneg,
-    blst_p2_from_affine, blst_p2_is_inf, blst_p2_mult, blst_p2s_mult_pippenger,
+    blst_p2_from_affine, blst_p2_mult, blst_p2s_mult_pippenger,
     blst_p2s_mult_pippenger_scratch_sizeof, blst_p2s_to_affine,
 };
 
@@ -116,9 +116,10 @@ impl G2Sum {
     }
 
     /// Whether this is the point at infinity.
+    #[cfg(test)]
     pub(crate) fn is_infinity(&self) -> bool {
         // Safe: see the module.
-        unsafe { blst_p2_is_inf(&self.0) }
+        unsafe { blst::blst_p2_is_inf(&self.0) }
     }
 
     /// The sum of two points, which may be equal, opposite or at infinity.
