@@ -106,18 +106,16 @@ impl Verifier {
     /// [`BlockFault`] for the first check that fails, in the order that the module gives.
     pub fn verify(&self, block: EncodedBlock) -> Result<VerifiedBlock, BlockFault> {
         let height = block.height();
-        let message = &block.block().message;
-        let payload = &message.execution_payload;
-        let signers = self.signers(height, &block.block().approval, &block.root())?;
+        let signers = self.signers(height, block.approval(), &block.root())?;
 
-        let (slot, timestamp) = (message.slot, payload.timestamp);
+        let (slot, timestamp) = (block.slot(), block.timestamp());
         let duration = self.spec.slot_duration_at(height);
         if slot_is_in_future(slot, timestamp, duration) {
             return Err(BlockFault::SlotInFuture { slot, timestamp, duration });
         }
-        let claimed = payload.block_hash;
+        let claimed = block.execution_hash();
         if !self.spec.synthetic_payloads {
-            let computed = execution_hash(payload);
+            let computed = execution_hash(&block.payload());
             if computed != claimed {
                 return Err(BlockFault::WrongExecutionHash { claimed, computed });
             }
@@ -130,7 +128,7 @@ impl Verifier {
             slot,
             timestamp,
             execution_hash: claimed,
-            execution_parent: payload.parent_hash,
+            execution_parent: block.execution_parent(),
             signers,
         })
     }
