@@ -34,7 +34,7 @@ fn stages(c: &mut Criterion) {
         let (verifier, block) = block_of(per_block, bytes);
         let raw = block.raw().clone();
         let chunk = encode_block_chunk(&raw).expect("the block is small enough to be sent");
-        let message = block.block().message.encode();
+        let message = block.to_block().message.encode();
         let mut group = c.benchmark_group(format!("block/bytes={}", raw.len()));
         group.throughput(Throughput::Bytes(raw.len() as u64));
         group.bench_function(BenchmarkId::from_parameter("chunk"), |b| {

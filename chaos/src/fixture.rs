@@ -77,7 +77,7 @@ impl Fixture {
             genesis: Genesis::from_block(chain.genesis().clone())?,
             verifier: Arc::new(Verifier::new(Arc::clone(chain.spec()))),
             head: last.block_ref(),
-            unsigned: SignedBlock { message: last.block().message.clone(), approval },
+            unsigned: SignedBlock { message: last.to_block().message, approval },
             blocks: encoded,
         })
     }
@@ -97,13 +97,13 @@ impl Fixture {
             Lie::WrongSignature => {
                 let neighbour = height.checked_sub(1).and_then(|below| self.at(below));
                 let other = neighbour.or_else(|| self.at(height.saturating_add(1)))?;
-                let mut approval = other.block().approval.clone();
-                approval.bits = honest.block().approval.bits;
+                let mut approval = other.approval().clone();
+                approval.bits = honest.approval().bits;
                 approval
             }
             Lie::NoMajority => self.unsigned.approval.clone(),
         };
-        let message = honest.block().message.clone();
+        let message = honest.to_block().message;
         Some(SignedBlock { message, approval }.encode().into())
     }
 

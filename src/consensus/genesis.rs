@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    types::{BlockRoot, ExecutionHash, Height},
+    types::{BlockRoot, Height},
     wire::block::EncodedBlock,
 };
 
@@ -46,9 +46,7 @@ impl Genesis {
         if block.parent() != BlockRoot::ZERO {
             return Err(GenesisError::Parent { parent: block.parent() });
         }
-        let execution_hash: ExecutionHash = block.block().message.execution_payload.block_hash;
-        let link_point = LinkPoint { height: Height::GENESIS, root: block.root(), execution_hash };
-        Ok(Self { raw: block.raw().clone(), link_point })
+        Ok(Self { raw: block.raw().clone(), link_point: LinkPoint::of(&block) })
     }
 
     /// The block as given.

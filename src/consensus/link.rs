@@ -23,12 +23,8 @@ pub struct LinkPoint {
 
 impl LinkPoint {
     /// What a child of `block` must refer to, whoever signed `block`.
-    pub fn of(block: &EncodedBlock) -> Self {
-        Self {
-            height: block.height(),
-            root: block.root(),
-            execution_hash: block.block().message.execution_payload.block_hash,
-        }
+    pub const fn of(block: &EncodedBlock) -> Self {
+        Self { height: block.height(), root: block.root(), execution_hash: block.execution_hash() }
     }
 
     /// The block as height and root.
@@ -85,8 +81,7 @@ pub fn links(parent: &LinkPoint, child: &VerifiedBlock) -> Result<(), LinkFault>
 /// # Errors
 /// As [`links`].
 pub fn links_unverified(parent: &LinkPoint, child: &EncodedBlock) -> Result<(), LinkFault> {
-    let execution_parent = child.block().message.execution_payload.parent_hash;
-    follows(parent, child.block_ref(), child.parent(), execution_parent)
+    follows(parent, child.block_ref(), child.parent(), child.execution_parent())
 }
 
 fn follows(

@@ -128,7 +128,7 @@ mod tests {
             fee_recipient: Address(decoded(&json["feeRecipient"])),
             state_root: B256::new(decoded(&json["stateRoot"])),
             receipts_root: B256::new(decoded(&json["receiptsRoot"])),
-            logs_bloom: Box::new(decoded(&json["logsBloom"])),
+            logs_bloom: decoded(&json["logsBloom"]),
             prev_randao: B256::new(decoded(&json["prevRandao"])),
             block_number: Height::new(quantity(&json["blockNumber"])),
             gas_limit: quantity(&json["gasLimit"]),

@@ -124,7 +124,7 @@ fn signatures_of_negative_vectors_verify_as_with_todays_nodes() {
             Some(other) => panic!("unknown list {other}"),
         };
         let block = block(&row);
-        let approval = &block.block().approval;
+        let approval = block.approval();
         let set = AuthoritySet::new(keys).unwrap();
         let signers = SignerSet::below(set.len(), approval.bits.signers_below(set.len()));
         let valid = bls::Signature::from_bytes(approval.signature.as_bytes())
@@ -167,7 +167,7 @@ fn generated() -> GeneratedChain {
 /// The verdict on block 1 of a generated chain after `change`, signed again by everybody.
 fn verdict_signed(change: impl FnOnce(&mut SignedBlock)) -> Result<VerifiedBlock, BlockFault> {
     let chain = generated();
-    let mut block = chain.blocks().next().unwrap().block().clone();
+    let mut block = chain.blocks().next().unwrap().to_block();
     change(&mut block);
     let everybody = SignerSet::below(5, 0..5);
     block.approval = chain.authorities().approve(&block.message.root(), everybody);
@@ -177,7 +177,7 @@ fn verdict_signed(change: impl FnOnce(&mut SignedBlock)) -> Result<VerifiedBlock
 /// The verdict on block 1 of a generated chain after `change`, with its old signature.
 fn verdict_tampered(change: impl FnOnce(&mut SignedBlock)) -> Result<VerifiedBlock, BlockFault> {
     let chain = generated();
-    let mut block = chain.blocks().next().unwrap().block().clone();
+    let mut block = chain.blocks().next().unwrap().to_block();
     change(&mut block);
     Verifier::new(Arc::clone(chain.spec())).verify(encoded(&block))
 }
@@ -226,7 +226,7 @@ fn the_authorities_and_the_slot_duration_of_the_blocks_height_decide() {
     // Both clauses of the slot rule count slots from the epoch, so only a slot number beyond that
     // of 3 s slots tells durations apart: one that is in time with slots of 1 s.
     spec.slot_durations.then_from(Height::new(1), SlotDuration::from_ms(1000).unwrap()).unwrap();
-    let mut quick = block.block().clone();
+    let mut quick = block.to_block();
     quick.message.slot = Slot::new(quick.message.execution_payload.timestamp);
     let everybody = SignerSet::below(5, 0..5);
     quick.approval = chain.authorities().approve(&quick.message.root(), everybody);
@@ -276,7 +276,7 @@ fn genesis_has_neither_height_nor_parent() {
     assert_eq!(genesis.raw(), blocks[0].raw());
     let height = Genesis::from_block(blocks[1].clone()).unwrap_err();
     assert_eq!(height, GenesisError::Height { height: Height::new(1) });
-    let mut adopted = blocks[0].block().clone();
+    let mut adopted = blocks[0].to_block();
     let parent = BlockRoot::new([1; 32]);
     adopted.message.parent_hash = parent;
     let fault = Genesis::from_block(encoded(&adopted)).unwrap_err();
@@ -292,7 +292,7 @@ proptest! {
         extra in proptest::collection::vec(5..15_usize, 1..6),
     ) {
         let original = block(&rows::<Value>("negative.json")[which]);
-        let mut more = original.block().clone();
+        let mut more = original.to_block();
         let honest = more.approval.bits.signers_below(5);
         more.approval.bits = ApprovalBits::of_signers(honest.chain(extra)).unwrap();
         let verdict = |block| verifier().verify(block).map(|block| block.signers());

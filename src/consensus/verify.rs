@@ -111,7 +111,7 @@ impl Verifier {
     /// [`BlockFault`] for the first check that fails, in the order that the module gives.
     pub fn verify(&self, block: EncodedBlock) -> Result<VerifiedBlock, BlockFault> {
         let (authorities, signers) = self.majority(&block)?;
-        let signature = Signature::from_bytes(block.block().approval.signature.as_bytes());
+        let signature = Signature::from_bytes(block.approval().signature.as_bytes());
         let valid = signature.is_ok_and(|signature| {
             bls::fast_aggregate_verify(&block.root(), authorities.keys_of(signers), &signature)
         });
@@ -129,7 +129,7 @@ impl Verifier {
     /// be anybody's.
     pub fn claim(&self, block: EncodedBlock) -> Result<ClaimedBlock, BlockFault> {
         let (authorities, signers) = self.majority(&block)?;
-        let signature = block.block().approval.signature.as_bytes();
+        let signature = block.approval().signature.as_bytes();
         match SignatureClaim::new(authorities, signers, block.root(), signature) {
             Some(claim) => Ok(ClaimedBlock { block, signers, claim }),
             None => Err(BlockFault::InvalidSignature { signers: signers.count() }),
@@ -143,16 +143,14 @@ impl Verifier {
     pub fn check_content(&self, attested: AttestedBlock) -> Result<VerifiedBlock, BlockFault> {
         let AttestedBlock { block, signers } = attested;
         let height = block.height();
-        let message = &block.block().message;
-        let payload = &message.execution_payload;
-        let (slot, timestamp) = (message.slot, payload.timestamp);
+        let (slot, timestamp) = (block.slot(), block.timestamp());
         let duration = self.spec.slot_duration_at(height);
         if slot_is_in_future(slot, timestamp, duration) {
             return Err(BlockFault::SlotInFuture { slot, timestamp, duration });
         }
-        let claimed = payload.block_hash;
+        let claimed = block.execution_hash();
         if !self.spec.synthetic_payloads {
-            let computed = execution_hash(payload);
+            let computed = execution_hash(&block.payload());
             if computed != claimed {
                 return Err(BlockFault::WrongExecutionHash { claimed, computed });
             }
@@ -165,7 +163,7 @@ impl Verifier {
             slot,
             timestamp,
             execution_hash: claimed,
-            execution_parent: payload.parent_hash,
+            execution_parent: block.execution_parent(),
             signers,
         })
     }
@@ -174,7 +172,7 @@ impl Verifier {
     fn majority(&self, block: &EncodedBlock) -> Result<(&AuthoritySet, SignerSet), BlockFault> {
         let authorities = self.spec.authorities_at(block.height());
         let count = authorities.len();
-        let set = SignerSet::below(count, block.block().approval.bits.signers_below(count));
+        let set = SignerSet::below(count, block.approval().bits.signers_below(count));
         let (signers, majority) = (set.count(), authorities.majority());
         if signers < majority {
             return Err(BlockFault::NoMajority { signers, majority });

@@ -66,7 +66,7 @@ impl Blocks {
 
     /// The block at `height` after `change`, signed again by everybody.
     pub(crate) fn signed(&self, height: u64, change: impl FnOnce(&mut SignedBlock)) -> Bytes {
-        let mut block = EncodedBlock::decode(self.raw(height)).unwrap().block().clone();
+        let mut block = EncodedBlock::decode(self.raw(height)).unwrap().to_block();
         change(&mut block);
         let authorities = self.chain.authorities();
         let everybody = SignerSet::below(authorities.set().len(), 0..authorities.set().len());
@@ -76,7 +76,7 @@ impl Blocks {
 
     /// The block at `height` after `change`, with the signature it had.
     pub(crate) fn tampered(&self, height: u64, change: impl FnOnce(&mut SignedBlock)) -> Bytes {
-        let mut block = EncodedBlock::decode(self.raw(height)).unwrap().block().clone();
+        let mut block = EncodedBlock::decode(self.raw(height)).unwrap().to_block();
         change(&mut block);
         block.encode().into()
     }

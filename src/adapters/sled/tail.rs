@@ -74,13 +74,8 @@ impl Tail {
 /// The link to the block in `raw` if it continues `head`.
 fn continuation(head: &LinkPoint, raw: Bytes) -> Option<LinkPoint> {
     let block = EncodedBlock::decode(raw).ok()?;
-    let payload = &block.block().message.execution_payload;
     let continues = block.parent() == head.root
         && Some(block.height()) == head.height.next()
-        && payload.parent_hash == head.execution_hash;
-    continues.then(|| LinkPoint {
-        height: block.height(),
-        root: block.root(),
-        execution_hash: payload.block_hash,
-    })
+        && block.execution_parent() == head.execution_hash;
+    continues.then(|| LinkPoint::of(&block))
 }

@@ -51,7 +51,7 @@ fn of_file(file: &ChainFile) -> Answer {
     let genesis = (first.height() == Height::GENESIS).then(|| first.root());
     let blocks = file.count();
     let bytes = file.block_bytes();
-    let [from, to] = [first, last].map(timestamp);
+    let [from, to] = [first, last].map(EncodedBlock::timestamp);
     let text = format!(
         "blocks   {blocks}, {bytes} bytes\nheights  {} to {}\ngenesis  {}\nhead     {}\n\
          made     {from} to {to} (seconds since 1970)",
@@ -71,10 +71,6 @@ fn of_file(file: &ChainFile) -> Answer {
         "last_timestamp": to,
     });
     Answer::new(text, json)
-}
-
-fn timestamp(block: &EncodedBlock) -> u64 {
-    block.block().message.execution_payload.timestamp
 }
 
 fn of_data_dir(dir: &std::path::Path, genesis: Option<PathBuf>) -> Result<Answer, Ending> {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{GenerateError, GenerateOptions, GeneratedChain, content};
 use crate::{
     consensus::{link::LinkPoint, majority::SignerSet, payload_hash::execution_hash},
-    types::{BlockRoot, Height, Slot},
+    types::{BlockRoot, Slot},
     wire::block::{ConsensusBlock, EncodedBlock, SignedBlock},
 };
 
@@ -57,11 +57,7 @@ impl<'a> Blocks<'a> {
         let options = chain.options();
         Self {
             chain,
-            tip: LinkPoint {
-                height: Height::GENESIS,
-                root: genesis.root(),
-                execution_hash: genesis.block().message.execution_payload.block_hash,
-            },
+            tip: LinkPoint::of(genesis),
             tip_slot: options.genesis_time * MS_PER_SECOND / options.slot_duration_ms,
             ready: VecDeque::new(),
         }

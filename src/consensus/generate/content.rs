@@ -93,7 +93,7 @@ pub(super) fn message(
 pub(super) fn payload(rng: &mut StdRng, transactions: Transactions) -> ExecutionPayload {
     let transactions = transactions.draw(rng);
     let count = u64::try_from(transactions.len()).expect("a block holds fewer than 2^64");
-    let mut logs_bloom = Box::new([0; 256]);
+    let mut logs_bloom = [0; 256];
     for _ in 0..3 * count {
         logs_bloom[rng.random_range(0..256)] |= 1 << rng.random_range(0..8);
     }

@@ -73,20 +73,19 @@ fn the_chain_of_a_seed_stays_the_same() {
 fn blocks_vary_in_signers_slots_sizes_and_withdrawals() {
     let chain = generate(options(120)).unwrap();
     let blocks: Vec<_> = chain.blocks().collect();
-    let signers: Vec<_> =
-        blocks.iter().map(|block| block.block().approval.bits.count_below(5)).collect();
+    let signers: Vec<_> = blocks.iter().map(|block| block.approval().bits.count_below(5)).collect();
     assert!(signers.iter().all(|count| (4..=5).contains(count)));
     assert!(signers.contains(&4) && signers.contains(&5));
-    let slots: Vec<_> = blocks.iter().map(|block| block.block().message.slot.get()).collect();
+    let slots: Vec<_> = blocks.iter().map(|block| block.slot().get()).collect();
     let steps: Vec<_> = slots.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(steps.iter().all(|step| (1..=2).contains(step)));
     assert!(steps.contains(&1) && steps.contains(&2));
-    let payloads = || blocks.iter().map(|block| &block.block().message.execution_payload);
-    assert!(payloads().any(|payload| payload.transactions.is_empty()));
-    assert!(payloads().any(|payload| payload.transactions.len() > 10));
-    assert!(payloads().any(|payload| !payload.withdrawals.is_empty()));
+    let payloads: Vec<_> = blocks.iter().map(EncodedBlock::payload).collect();
+    assert!(payloads.iter().any(|payload| payload.transactions.is_empty()));
+    assert!(payloads.iter().any(|payload| payload.transactions.len() > 10));
+    assert!(payloads.iter().any(|payload| !payload.withdrawals.is_empty()));
     let mut sizes: Vec<_> =
-        payloads().flat_map(|payload| payload.transactions.iter().map(<[u8]>::len)).collect();
+        payloads.iter().flat_map(|payload| payload.transactions.iter().map(<[u8]>::len)).collect();
     sizes.sort_unstable();
     assert!((105..=6384).contains(&sizes[0]) && *sizes.last().unwrap() <= 6384);
     assert!((115..=130).contains(&sizes[sizes.len() / 2]), "median {}", sizes[sizes.len() / 2]);
@@ -98,7 +97,7 @@ fn fixed_transactions_fill_blocks_as_asked() {
     let chain = generate(GenerateOptions { transactions, ..options(2) }).unwrap();
     verified_head(&chain);
     for block in chain.blocks() {
-        let lists = &block.block().message.execution_payload.transactions;
+        let lists = block.payload().transactions;
         assert_eq!(lists.iter().map(<[u8]>::len).collect::<Vec<_>>(), [100_000; 3]);
     }
 }

@@ -97,10 +97,10 @@ impl ApprovalBits {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (field, offset) = ("approval.aggregation_bits", reader.offset());
-        let mut bytes = Vec::with_capacity(2);
         let fault = Fault::NoApprovalBits;
-        reader.hex_into(field, 2, &mut bytes)?;
-        Self::from_bytes(&bytes).ok_or(DecodeError { field, offset, fault })
+        let (bytes, length) = reader.hex_up_to::<2>(field)?;
+        let bits = bytes.get(..length).and_then(Self::from_bytes);
+        bits.ok_or(DecodeError { field, offset, fault })
     }
 }
 

@@ -12,10 +12,12 @@ use super::{
 };
 use crate::types::{BlockRoot, ExecutionHash, Height, Slot};
 
-/// Any signed block; its approval is made of arbitrary bytes.
-pub(crate) fn signed_block() -> impl Strategy<Value = SignedBlock> {
-    (consensus_block(), approval())
+/// Any signed block; its approval is made of arbitrary bytes. Boxed, as two of these strategies
+/// fill the stack of a test.
+pub(crate) fn signed_block() -> BoxedStrategy<SignedBlock> {
+    (consensus_block().boxed(), approval())
         .prop_map(|(message, approval)| SignedBlock { message, approval })
+        .boxed()
 }
 
 /// Any block.
@@ -108,7 +110,7 @@ fn execution_payload() -> impl Strategy<Value = ExecutionPayload> {
             fee_recipient,
             state_root,
             receipts_root,
-            logs_bloom: Box::new(bloom.try_into().unwrap()),
+            logs_bloom: bloom.try_into().unwrap(),
             prev_randao,
             block_number: Height::new(block_number),
             gas_limit,

@@ -187,7 +187,7 @@ impl TxIn {
                 txid: Txid::read(reader, "bitcoin_input.txid")?,
                 vout: reader.u32("bitcoin_input.vout")?,
             },
-            script_sig: reader.binary("bitcoin_input.script_sig")?.to_vec(),
+            script_sig: reader.binary_vec("bitcoin_input.script_sig")?,
             sequence: reader.u32("bitcoin_input.sequence")?,
             witness: read_witness(reader)?,
         })
@@ -213,16 +213,7 @@ impl TxIn {
 
 fn read_witness(reader: &mut Reader<'_>) -> Result<ByteLists, DecodeError> {
     let field = "bitcoin_input.witness";
-    let items = reader.list(field, usize::MAX, 1)?;
-    let mut witness = ByteLists::with_capacity(items);
-    for _ in 0..items {
-        let length = reader.list(field, usize::MAX, 1)?;
-        witness.push_with(|bytes| {
-            bytes.reserve(length);
-            (0..length).try_for_each(|_| reader.u8(field).map(|byte| bytes.push(byte)))
-        })?;
-    }
-    Ok(witness)
+    ByteLists::read(reader, field, usize::MAX, 1, |reader, bytes| reader.u8_list_into(field, bytes))
 }
 
 /// An output of a [`Transaction`].
@@ -239,7 +230,7 @@ impl TxOut {
         reader.structure("bitcoin_output", 2)?;
         Ok(Self {
             value: reader.u64("bitcoin_output.value")?,
-            script_pubkey: reader.binary("bitcoin_output.script_pubkey")?.to_vec(),
+            script_pubkey: reader.binary_vec("bitcoin_output.script_pubkey")?,
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::wire::msgpack::{DecodeError, Reader};
+
 /// A list of byte strings, kept back to back in one allocation.
 ///
 /// A peer can put hundreds of thousands of empty strings into one block. As vectors each would
@@ -13,11 +15,6 @@ pub struct ByteLists {
 }
 
 impl ByteLists {
-    /// An empty list with room for `strings` strings.
-    pub fn with_capacity(strings: usize) -> Self {
-        Self { bytes: Vec::new(), ends: Vec::with_capacity(strings) }
-    }
-
     /// How many strings.
     pub const fn len(&self) -> usize {
         self.ends.len()
@@ -49,14 +46,20 @@ impl ByteLists {
         self.ends.push(self.bytes.len());
     }
 
-    /// Adds the string that `fill` appends to the buffer it is given.
-    pub(super) fn push_with<E>(
-        &mut self,
-        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        fill(&mut self.bytes)?;
-        self.ends.push(self.bytes.len());
-        Ok(())
+    /// A list of strings, each appended by `read` to the buffer it is given; limits as for
+    /// [`Reader::list`]. Empty if the reader only checks.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        field: &'static str,
+        max: usize,
+        element_bytes_min: usize,
+        mut read: impl FnMut(&mut Reader<'_>, &mut Vec<u8>) -> Result<(), DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        let mut bytes = Vec::new();
+        let ends = reader.elements(field, max, element_bytes_min, |reader| {
+            read(reader, &mut bytes).map(|()| bytes.len())
+        })?;
+        Ok(Self { bytes, ends })
     }
 }
 

@@ -8,8 +8,12 @@
 //! side is text (hexadecimal and decimal), what comes from Bitcoin is binary in the byte order
 //! that Bitcoin hashes, not the reversed one that it displays.
 //!
-//! A block that was decoded takes at most about twelve times the memory of its bytes, reached
-//! only by blocks full of empty Bitcoin transactions; ordinary blocks take less than their bytes.
+//! There is one decoder and two ways to run it. [`EncodedBlock`] is what sync handles: the bytes
+//! were checked whole, and of the fields only those that sync needs were taken out, without
+//! allocating. [`SignedBlock`] is the block built in full, for who asks for more.
+//!
+//! A block built in full takes at most about twelve times the memory of its bytes, reached only by
+//! blocks full of empty Bitcoin transactions; ordinary blocks take less than their bytes.
 
 mod approval;
 mod auxpow;

@@ -62,7 +62,7 @@ pub struct ExecutionPayload {
     /// The root of its receipts.
     pub receipts_root: B256,
     /// The filter of its logs.
-    pub logs_bloom: Box<[u8; 256]>,
+    pub logs_bloom: [u8; 256],
     /// The randomness of the block before.
     pub prev_randao: B256,
     /// Its number, which is the height of the consensus block.
@@ -93,7 +93,7 @@ impl ExecutionPayload {
             fee_recipient: Address::read(reader, "execution_payload.fee_recipient")?,
             state_root: B256::new(reader.hex_array("execution_payload.state_root")?),
             receipts_root: B256::new(reader.hex_array("execution_payload.receipts_root")?),
-            logs_bloom: Box::new(reader.hex_array("execution_payload.logs_bloom")?),
+            logs_bloom: reader.hex_array("execution_payload.logs_bloom")?,
             prev_randao: B256::new(reader.hex_array("execution_payload.prev_randao")?),
             block_number: Height::new(reader.decimal_u64("execution_payload.block_number")?),
             gas_limit: reader.decimal_u64("execution_payload.gas_limit")?,
@@ -146,13 +146,10 @@ fn read_extra_data(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
 
 fn read_transactions(reader: &mut Reader<'_>) -> Result<ByteLists, DecodeError> {
     let field = "execution_payload.transactions";
-    let count = reader.list(field, TRANSACTIONS_MAX, TRANSACTION_BYTES_MIN)?;
-    let mut transactions = ByteLists::with_capacity(count);
-    for _ in 0..count {
+    ByteLists::read(reader, field, TRANSACTIONS_MAX, TRANSACTION_BYTES_MIN, |reader, bytes| {
         // A transaction's own limit (1 GiB) is far above that of a whole block.
-        transactions.push_with(|bytes| reader.hex_into(field, usize::MAX, bytes))?;
-    }
-    Ok(transactions)
+        reader.hex_into(field, usize::MAX, bytes)
+    })
 }
 
 /// A credit to an account without a transaction.

@@ -53,22 +53,22 @@ impl SignedBlock {
     /// # Errors
     /// [`BlockError`] says which field is wrong, where and how. Blame whoever sent the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, BlockError> {
-        Self::decode_spanned(bytes).map(|(block, _)| block)
+        Self::read(Reader::new(bytes)).map(|(block, _)| block)
     }
 
-    /// Like [`Self::decode`], and where in `bytes` the message lies.
-    pub(super) fn decode_spanned(bytes: &[u8]) -> Result<(Self, Range<usize>), BlockError> {
-        if bytes.len() > BLOCK_BYTES_MAX {
-            return Err(BlockError::TooLarge { bytes: bytes.len() });
+    /// What `reader`, at its start, reads as a block up to its end, and where the parts lie.
+    pub(super) fn read(mut reader: Reader<'_>) -> Result<(Self, Spans), BlockError> {
+        let bytes = reader.remaining();
+        if bytes > BLOCK_BYTES_MAX {
+            return Err(BlockError::TooLarge { bytes });
         }
-        let mut reader = Reader::new(bytes);
         reader.structure("block", 2)?;
         let start = reader.offset();
-        let message = ConsensusBlock::read(&mut reader)?;
-        let span = start..reader.offset();
+        let (message, payload) = ConsensusBlock::read(&mut reader)?;
+        let spans = Spans { message: start..reader.offset(), payload };
         let approval = AggregateApproval::read(&mut reader)?;
         reader.end("block")?;
-        Ok((Self { message, approval }, span))
+        Ok((Self { message, approval }, spans))
     }
 
     /// The canonical bytes.
@@ -84,6 +84,15 @@ impl SignedBlock {
     pub const fn height(&self) -> Height {
         self.message.height()
     }
+}
+
+/// Where parts of a block lie in its encoding. Unit: bytes from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spans {
+    /// The message: what the root is taken of.
+    pub(super) message: Range<usize>,
+    /// The execution payload, within the message.
+    pub(super) payload: Range<usize>,
 }
 
 /// A block without its approval.
@@ -124,13 +133,20 @@ impl ConsensusBlock {
         self.execution_payload.block_number
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// A block, and where its payload lies.
+    fn read(reader: &mut Reader<'_>) -> Result<(Self, Range<usize>), DecodeError> {
         reader.structure("message", 7)?;
-        Ok(Self {
-            parent_hash: BlockRoot::new(reader.hex_array("parent_hash")?),
-            slot: Slot::new(reader.u64("slot")?),
-            auxpow_header: if reader.nil() { None } else { Some(AuxPowHeader::read(reader)?) },
-            execution_payload: ExecutionPayload::read(reader)?,
+        let parent_hash = BlockRoot::new(reader.hex_array("parent_hash")?);
+        let slot = Slot::new(reader.u64("slot")?);
+        let auxpow_header = if reader.nil() { None } else { Some(AuxPowHeader::read(reader)?) };
+        let start = reader.offset();
+        let execution_payload = ExecutionPayload::read(reader)?;
+        let payload = start..reader.offset();
+        let message = Self {
+            parent_hash,
+            slot,
+            auxpow_header,
+            execution_payload,
             pegins: reader.elements("pegins", usize::MAX, PEGIN_BYTES, Pegin::read)?,
             pegout_payment_proposal: if reader.nil() {
                 None
@@ -143,7 +159,8 @@ impl ConsensusBlock {
                 bitcoin::TRANSACTION_BYTES_MIN,
                 Transaction::read,
             )?,
-        })
+        };
+        Ok((message, payload))
     }
 
     fn write(&self, writer: &mut Writer) {

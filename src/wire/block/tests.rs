@@ -27,10 +27,10 @@ fn root_of(bytes: &Hex) -> BlockRoot {
 fn check_row(row: &BlockRow) {
     let raw = &row.encoded.0;
     assert_eq!(raw.len(), row.encoded_bytes, "{}", row.label);
-    let (block, message) = SignedBlock::decode_spanned(raw).unwrap();
-    assert_eq!(message, 1..1 + row.message_bytes, "{}", row.label);
+    let (block, spans) = SignedBlock::read(Reader::new(raw)).unwrap();
+    assert_eq!(spans.message, 1..1 + row.message_bytes, "{}", row.label);
     assert_eq!(&block.encode(), raw, "{}", row.label);
-    assert_eq!(block.message.encode(), raw[message], "{}", row.label);
+    assert_eq!(block.message.encode(), raw[spans.message], "{}", row.label);
     assert_eq!(block.message.root(), root_of(&row.canonical_root), "{}", row.label);
 
     let encoded = EncodedBlock::decode(Bytes::copy_from_slice(raw)).unwrap();
@@ -219,7 +219,7 @@ fn scalar_blocks_have_their_roots() {
     let signed = vectors::scalar("block_a_signed");
     let block = EncodedBlock::decode(signed.clone().into()).unwrap();
     assert_eq!(block.root().as_bytes().as_slice(), vectors::scalar("block_a_root"));
-    assert_eq!(block.block().message.encode(), vectors::scalar("block_a_message"));
+    assert_eq!(block.to_block().message.encode(), vectors::scalar("block_a_message"));
     assert!(signed.ends_with(&vectors::scalar("AA bits0,2")));
     let message = vectors::scalar("block_b_message");
     assert_eq!(signing_root(&message).as_bytes().as_slice(), vectors::scalar("block_b_root"));
@@ -227,8 +227,8 @@ fn scalar_blocks_have_their_roots() {
     let block = [&[0x92], message.as_slice(), &approval].concat();
     let decoded = EncodedBlock::decode(block.into()).unwrap();
     assert_eq!(decoded.root().as_bytes().as_slice(), vectors::scalar("block_b_root"));
-    assert_eq!(decoded.block().approval.bits, ApprovalBits::NONE);
-    assert!(decoded.block().approval.signature.is_none());
+    assert_eq!(decoded.approval().bits, ApprovalBits::NONE);
+    assert!(decoded.approval().signature.is_none());
 }
 
 /// Reads a structure of `scalars.txt` and checks that it is written back to the same bytes.
@@ -283,7 +283,7 @@ fn five_thousand_real_blocks_decode_encode_and_link() {
         let (raw, tail) = tail.split_at(u32::from_le_bytes(*length).try_into().unwrap());
         rest = tail;
         let block = EncodedBlock::decode(Bytes::copy_from_slice(raw)).unwrap();
-        assert_eq!(block.block().encode(), raw);
+        assert_eq!(block.to_block().encode(), raw);
         assert_eq!((block.height(), block.parent()), (Height::new(height), parent));
         parent = block.root();
         height += 1;

@@ -8,16 +8,33 @@ use super::{DecodeError, Fault, Kind, text};
 ///
 /// Every method takes the name of the field it reads, for the error. After an error the reader
 /// is of no more use.
+///
+/// A reader keeps what it reads, or only checks it. Both accept the same inputs, refuse the others
+/// with the same errors and yield the same numbers, arrays and slices. But one that only checks
+/// yields everything of variable length that would take memory of its own empty: lists, and what
+/// is appended to a buffer. So it never allocates.
 #[derive(Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
     total: usize,
+    keeps: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the start of `input`.
+    /// A reader at the start of `input` that keeps what it reads.
     pub const fn new(input: &'a [u8]) -> Self {
-        Self { rest: input, total: input.len() }
+        Self { rest: input, total: input.len(), keeps: true }
+    }
+
+    /// A reader at the start of `input` that only checks what it reads. What it yields is hollow:
+    /// take the parts of fixed size out of it and let go of the rest.
+    pub const fn checking(input: &'a [u8]) -> Self {
+        Self { rest: input, total: input.len(), keeps: false }
+    }
+
+    /// How much is left to read. Unit: bytes.
+    pub const fn remaining(&self) -> usize {
+        self.rest.len()
     }
 
     /// How far it has read. Unit: bytes from the start.
@@ -147,7 +164,8 @@ impl<'a> Reader<'a> {
         if found > max { refuse(field, at, Fault::TooLong { max, found }) } else { Ok(found) }
     }
 
-    /// A list whose elements `read` reads; limits as for [`Self::list`].
+    /// A list whose elements `read` reads; limits as for [`Self::list`]. Empty if the reader only
+    /// checks.
     ///
     /// # Errors
     /// As [`Self::list`], and whatever `read` finds.
@@ -159,9 +177,12 @@ impl<'a> Reader<'a> {
         mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
         let count = self.list(field, max, element_bytes_min)?;
-        let mut elements = Vec::with_capacity(count);
+        let mut elements = Vec::with_capacity(if self.keeps { count } else { 0 });
         for _ in 0..count {
-            elements.push(read(self)?);
+            let element = read(self)?;
+            if self.keeps {
+                elements.push(element);
+            }
         }
         Ok(elements)
     }
@@ -182,6 +203,36 @@ impl<'a> Reader<'a> {
     pub fn binary(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let length = self.length(field, Kind::Binary)?;
         self.take(field, length)
+    }
+
+    /// A byte string in memory of its own. Empty if the reader only checks.
+    ///
+    /// # Errors
+    /// As [`Self::binary`].
+    pub fn binary_vec(&mut self, field: &'static str) -> Result<Vec<u8>, DecodeError> {
+        let bytes = self.binary(field)?;
+        Ok(if self.keeps { bytes.to_vec() } else { Vec::new() })
+    }
+
+    /// Bytes as a list of integers of up to 8 bits, appended to `out`. Appends nothing if the
+    /// reader only checks.
+    ///
+    /// # Errors
+    /// As [`Self::list`] and [`Self::u8`].
+    pub fn u8_list_into(
+        &mut self,
+        field: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let count = self.list(field, usize::MAX, 1)?;
+        out.reserve(if self.keeps { count } else { 0 });
+        for _ in 0..count {
+            let byte = self.u8(field)?;
+            if self.keeps {
+                out.push(byte);
+            }
+        }
+        Ok(())
     }
 
     /// A byte string of exactly `N` bytes.
@@ -212,8 +263,24 @@ impl<'a> Reader<'a> {
         text::hex_array(digits).or_else(|fault| refuse(field, at, fault))
     }
 
+    /// A string of `0x` and lower-case hexadecimal digits of at most `N` bytes: the bytes, with
+    /// zeros behind, and how many they are.
+    ///
+    /// # Errors
+    /// As [`Self::hex_into`].
+    pub fn hex_up_to<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<([u8; N], usize), DecodeError> {
+        let at = self.offset();
+        let digits = self.hex_digits_up_to(field, N)?;
+        let mut bytes = [0; N];
+        text::hex_to(digits, &mut bytes).or_else(|fault| refuse(field, at, fault))?;
+        Ok((bytes, digits.len() / 2))
+    }
+
     /// A string of `0x` and lower-case hexadecimal digits of at most `max` bytes, appended to
-    /// `out`.
+    /// `out`. Appends nothing if the reader only checks.
     ///
     /// # Errors
     /// As [`Self::text`], no prefix, too long, odd number of digits, bad digit. Then `out` is as
@@ -225,12 +292,9 @@ impl<'a> Reader<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
         let at = self.offset();
-        let digits = self.hex_digits(field)?;
-        let found = digits.len() / 2;
-        if found > max {
-            return refuse(field, at, Fault::TooLong { max, found });
-        }
-        text::hex_into(digits, out).or_else(|fault| refuse(field, at, fault))
+        let digits = self.hex_digits_up_to(field, max)?;
+        let read = if self.keeps { text::hex_into(digits, out) } else { text::check_hex(digits) };
+        read.or_else(|fault| refuse(field, at, fault))
     }
 
     /// A string that holds a decimal number of up to 64 bits.
@@ -257,6 +321,18 @@ impl<'a> Reader<'a> {
             Some(digits) => Ok(digits),
             None => refuse(field, at, Fault::NoHexPrefix),
         }
+    }
+
+    /// Digits of at most `max` bytes, without the `0x` before them.
+    fn hex_digits_up_to(
+        &mut self,
+        field: &'static str,
+        max: usize,
+    ) -> Result<&'a [u8], DecodeError> {
+        let at = self.offset();
+        let digits = self.hex_digits(field)?;
+        let found = digits.len() / 2;
+        if found > max { refuse(field, at, Fault::TooLong { max, found }) } else { Ok(digits) }
     }
 
     /// The length of the string, byte string or array whose marker stands here.

@@ -178,6 +178,35 @@ proptest! {
     }
 
     #[test]
+    fn checking_accepts_and_refuses_what_keeping_does(
+        head in prop::sample::select(vec![
+            &[][..], &[0x90], &[0x92], &[0xdc, 0, 17], &[0xc4, 2], &[0xa4, b'0', b'x'],
+            &[0xa6, b'0', b'x'], &[0xd9, 0x22, b'0', b'x'],
+        ]),
+        tail in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..20),
+            prop::collection::vec(0..3_u8, 0..20),
+            "[0-9a-g]{0,34}".prop_map(String::into_bytes),
+        ],
+    ) {
+        let bytes = [head, &tail].concat();
+        // The value where it has a fixed size, and how much was read.
+        type Read = fn(&mut Reader<'_>) -> Result<usize, DecodeError>;
+        let reads: [Read; 6] = [
+            |r| r.elements(FIELD, 16, 1, |r| r.u8(FIELD)).map(drop).map(|()| r.offset()),
+            |r| r.binary_vec(FIELD).map(drop).map(|()| r.offset()),
+            |r| r.u8_list_into(FIELD, &mut Vec::new()).map(|()| r.offset()),
+            |r| r.hex_into(FIELD, 9, &mut Vec::new()).map(|()| r.offset()),
+            |r| r.hex_array::<16>(FIELD).map(|value| usize::from(value[15])),
+            |r| r.hex_up_to::<2>(FIELD).map(|(value, length)| usize::from(value[1]) + length),
+        ];
+        for read in reads {
+            let kept = read(&mut Reader::new(&bytes));
+            prop_assert_eq!(read(&mut Reader::checking(&bytes)), kept);
+        }
+    }
+
+    #[test]
     fn whatever_is_read_is_written_back(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
         if let Ok(value) = read(&bytes, |r| r.u64(FIELD)) {
             prop_assert_eq!(written(|w| w.u64(value)), bytes.clone());

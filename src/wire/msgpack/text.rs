@@ -32,34 +32,47 @@ fn digit_value(character: u8) -> u8 {
     DIGIT_VALUES[usize::from(character)]
 }
 
-/// The bytes that `digits` (without `0x`) stand for are appended to `out`.
-pub(super) fn hex_into(digits: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-    let (pairs, odd) = digits.as_chunks::<2>();
-    if !odd.is_empty() {
+/// Succeeds if `digits` (without `0x`) stand for bytes.
+pub(super) fn check_hex(digits: &[u8]) -> Result<(), Fault> {
+    if !digits.len().is_multiple_of(2) {
         return Err(Fault::OddHexDigits);
     }
+    let seen = digits.iter().fold(0, |seen, &digit| seen | digit_value(digit));
+    if seen > 0x0f { Err(first_bad_digit(digits)) } else { Ok(()) }
+}
+
+/// The bytes that `digits` (without `0x`) stand for are appended to `out`.
+pub(super) fn hex_into(digits: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     let before = out.len();
-    let mut seen = 0;
-    out.extend(pairs.iter().map(|&pair| byte_of(pair, &mut seen)));
-    if seen > 0x0f {
+    out.resize(before + digits.len() / 2, 0);
+    let read = hex_to(digits, out.get_mut(before..).unwrap_or_default());
+    if read.is_err() {
         out.truncate(before);
-        return Err(first_bad_digit(digits));
     }
-    Ok(())
+    read
 }
 
 /// Exactly `N` bytes from `digits` (without `0x`).
 pub(super) fn hex_array<const N: usize>(digits: &[u8]) -> Result<[u8; N], Fault> {
-    let (pairs, odd) = digits.as_chunks::<2>();
-    if pairs.len() != N || !odd.is_empty() {
+    if digits.len() != 2 * N {
         return Err(Fault::WrongLength { expected: 2 * N, found: digits.len() });
     }
     let mut bytes = [0; N];
+    hex_to(digits, &mut bytes).map(|()| bytes)
+}
+
+/// Writes the bytes that `digits` (without `0x`) stand for to the start of `bytes`, which has room
+/// for them. After an error it holds anything.
+pub(super) fn hex_to(digits: &[u8], bytes: &mut [u8]) -> Result<(), Fault> {
+    let (pairs, odd) = digits.as_chunks::<2>();
+    if !odd.is_empty() {
+        return Err(Fault::OddHexDigits);
+    }
     let mut seen = 0;
     for (byte, &pair) in bytes.iter_mut().zip(pairs) {
         *byte = byte_of(pair, &mut seen);
     }
-    if seen > 0x0f { Err(first_bad_digit(digits)) } else { Ok(bytes) }
+    if seen > 0x0f { Err(first_bad_digit(digits)) } else { Ok(()) }
 }
 
 /// The byte of a pair of digits. `seen` gathers all digit values, so that one test at the end
