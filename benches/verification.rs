@@ -60,8 +60,9 @@ fn signed(authorities: usize, wrong: usize) -> Signed {
         let signers = SignerSet::below(authorities, signers);
         let key = SecretKey::sum(signers.iter().map(|index| &secret[index])).expect("not zero");
         let root = BlockRoot::new(rng.random());
-        let is_wrong =
-            wrong > 0 && index % (SEARCHED / wrong) == 0 && index / (SEARCHED / wrong) < wrong;
+        let is_wrong = wrong > 0
+            && index.is_multiple_of(SEARCHED / wrong)
+            && index / (SEARCHED / wrong) < wrong;
         let over = if is_wrong { BlockRoot::ZERO } else { root };
         (signers, root, key.sign(&over).to_bytes())
     };

@@ -17,10 +17,11 @@ use crate::{
     consensus::{ChainSpec, Verifier},
     coordinator::{Command, CommandError, Gate, Phase, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
-    ports::{Chain, Clock, Compute, Journal, NetworkStarter},
+    ports::{Chain, Clock, Compute, Entropy, Journal, NetworkStarter, WorkersError},
     scheduler::WindowGauge,
     tree::{Child, Children, Shared, specification},
     types::{Height, Multiaddr},
+    validation::{Meter, VerificationGauge},
 };
 
 /// What a node needs from the outside.
@@ -38,6 +39,8 @@ pub struct Ports {
     pub network: Arc<dyn NetworkStarter>,
     /// Where CPU work runs.
     pub compute: Arc<dyn Compute>,
+    /// Where the weights of signature batches come from.
+    pub entropy: Arc<dyn Entropy>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -60,6 +63,8 @@ pub struct Node {
     status: watch::Receiver<SyncStatus>,
     budget: ByteBudget,
     network: Arc<dyn NetworkStarter>,
+    compute: Arc<dyn Compute>,
+    meter: Arc<Meter>,
 }
 
 impl Node {
@@ -92,9 +97,17 @@ impl Node {
         let budget = ByteBudget::new(config.memory_bytes);
         let children = Children::new();
         let network = Arc::clone(&ports.network);
-        let shared = Shared { config, ports, budget: budget.clone(), status: publish };
+        let compute = Arc::clone(&ports.compute);
+        let meter = Arc::<Meter>::default();
+        let shared = Shared {
+            config,
+            ports,
+            budget: budget.clone(),
+            meter: Arc::clone(&meter),
+            status: publish,
+        };
         let tree = Supervisor::start(specification(shared, &children)).await?;
-        Ok(Self { tree, children, status, budget, network })
+        Ok(Self { tree, children, status, budget, network, compute, meter })
     }
 
     /// Syncs to `target`, or to the head of the network and stays there.
@@ -171,6 +184,20 @@ impl Node {
     /// The figures of the byte budget.
     pub fn budget(&self) -> BudgetGauge {
         self.budget.gauge()
+    }
+
+    /// What verification has done and cost since the node started.
+    pub fn verification(&self) -> VerificationGauge {
+        self.meter.gauge()
+    }
+
+    /// From now on, `workers` threads verify blocks; 0 means one on each core. What is being
+    /// verified goes on.
+    ///
+    /// # Errors
+    /// [`WorkersError`]; nothing changed then.
+    pub fn set_workers(&self, workers: usize) -> Result<(), WorkersError> {
+        self.compute.set_workers(workers)
     }
 
     /// The children with their incarnations and restarts.

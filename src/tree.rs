@@ -40,7 +40,7 @@ use crate::{
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
     resilience::{NetworkSlot, PeerCaller, Prober},
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
-    validation::{ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
+    validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
 };
 
 /// Restarts, over all children, that are taken for bad luck. More of them within the period mean
@@ -185,6 +185,7 @@ pub(crate) struct Shared {
     pub(crate) config: SyncConfig,
     pub(crate) ports: Ports,
     pub(crate) budget: ByteBudget,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) status: watch::Sender<SyncStatus>,
 }
 
@@ -237,6 +238,8 @@ fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
     let args = ValidatorArgs {
         verifier: Arc::clone(&shared.ports.verifier),
         compute: Arc::clone(&shared.ports.compute),
+        entropy: Arc::clone(&shared.ports.entropy),
+        meter: Arc::clone(&shared.meter),
     };
     ChildSpec::new(&children.validator, move || (ValidatorPool, args.clone()))
 }

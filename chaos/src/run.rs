@@ -23,8 +23,8 @@ use crate::{
     plan::{HEALED_LINK, Kill, Plan},
     trace::{Event, PeerIndex, Stamped, Trace, hash},
     world::{
-        LossyCompute, RecordingChain, RecordingJournal, SimPeer, SimStarter, StoreFault, Turnstile,
-        VirtualClock, World,
+        LossyCompute, RecordingChain, RecordingJournal, SeededEntropy, SimPeer, SimStarter,
+        StoreFault, Turnstile, VirtualClock, World,
     },
 };
 
@@ -189,6 +189,7 @@ async fn set(
         journal: Arc::new(RecordingJournal::new(turnstile.clone())),
         network: Arc::new(SimStarter::new(Arc::clone(&world))),
         compute,
+        entropy: Arc::new(SeededEntropy::new(plan.config.seed)),
         clock: Arc::new(VirtualClock::start()),
     };
     let node = Node::start(config, ports).await?;

@@ -18,7 +18,7 @@ use alys_sync::{
     coordinator::{FailureReason, Phase, SyncStatus},
     http::StatusServer,
     node::{Node, NodeError, Ports},
-    ports::{BlockSource as _, RayonCompute, SystemClock},
+    ports::{BlockSource as _, OsEntropy, RayonCompute, SystemClock},
     types::{BlockRef, Height, Multiaddr},
 };
 use libp2p::identity::Keypair;
@@ -132,6 +132,7 @@ impl RunningNode {
             journal: Arc::new(journal),
             network: Arc::new(Libp2pStarter::new(options, key)),
             compute: Arc::new(RayonCompute::new(plan.workers).map_err(Ending::failed)?),
+            entropy: Arc::new(OsEntropy),
             clock: Arc::new(SystemClock::start()),
         };
         let config = SyncConfig { seed, ..plan.config };

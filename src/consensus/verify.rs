@@ -87,8 +87,8 @@ impl BlockFault {
 
 /// Checks blocks against the rules that need no other block.
 ///
-/// One block goes through [`Verifier::verify`]. Many are cheaper in three steps: [`Verifier::claim`]
-/// each, [`attest`] all together, [`Verifier::check_content`] each.
+/// One block goes through [`Verifier::verify`]. Many are cheaper in three steps:
+/// [`Verifier::claim`] each, [`attest`] all together, [`Verifier::check_content`] each.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     spec: Arc<ChainSpec>,
@@ -189,6 +189,25 @@ pub struct ClaimedBlock {
     claim: SignatureClaim,
 }
 
+impl ClaimedBlock {
+    /// Checks the signature of this block alone: the verdict that [`attest`] would give.
+    ///
+    /// # Errors
+    /// [`BlockFault::InvalidSignature`].
+    pub fn attest_alone(&self) -> Result<AttestedBlock, BlockFault> {
+        self.attested(self.claim.is_valid())
+    }
+
+    fn attested(&self, valid: bool) -> Result<AttestedBlock, BlockFault> {
+        let signers = self.signers;
+        if valid {
+            Ok(AttestedBlock { block: self.block.clone(), signers })
+        } else {
+            Err(BlockFault::InvalidSignature { signers: signers.count() })
+        }
+    }
+}
+
 /// A block that is signed by a majority. Its content is still to be checked.
 #[derive(Debug, Clone)]
 pub struct AttestedBlock {
@@ -196,31 +215,20 @@ pub struct AttestedBlock {
     signers: SignerSet,
 }
 
-impl AttestedBlock {
-    /// The encoded block as received, canonical.
-    pub const fn raw(&self) -> &Bytes {
-        self.block.raw()
-    }
-}
-
 /// The second step: checks the signatures of all `blocks` together. A verdict for each, in order:
 /// the same that [`Verifier::verify`] would give. `weights` are drawn after the blocks are fixed.
 ///
 /// Returns as well how many products of pairings it took: 1 if all are valid.
 pub fn attest(
-    blocks: Vec<ClaimedBlock>,
+    blocks: &[ClaimedBlock],
     weights: &mut dyn Weights,
 ) -> (Vec<Result<AttestedBlock, BlockFault>>, usize) {
     let batch = SignatureBatch::new(blocks.iter().map(|block| &block.claim), weights);
     let BatchVerdict { invalid, group_checks } = batch.check();
-    let verdict = |(index, block): (usize, ClaimedBlock)| {
-        let ClaimedBlock { block, signers, .. } = block;
-        match invalid.binary_search(&index) {
-            Ok(_) => Err(BlockFault::InvalidSignature { signers: signers.count() }),
-            Err(_) => Ok(AttestedBlock { block, signers }),
-        }
+    let verdict = |(index, block): (usize, &ClaimedBlock)| {
+        block.attested(invalid.binary_search(&index).is_err())
     };
-    (blocks.into_iter().enumerate().map(verdict).collect(), group_checks)
+    (blocks.iter().enumerate().map(verdict).collect(), group_checks)
 }
 
 /// A block that passed every stateless check: only [`Verifier::verify`] and

@@ -1,4 +1,5 @@
-//! What sync needs from the outside, as traits owned here: a chain, a network, a clock, compute.
+//! What sync needs from the outside, as traits owned here: a chain, a network, a clock, compute,
+//! entropy.
 //!
 //! Adapters implement them ([`crate::adapters`]); an embedding node may bring its own. No rule of
 //! sync lives behind a port, and no channel appears in a signature.
@@ -6,12 +7,14 @@
 mod chain;
 mod clock;
 mod compute;
+mod entropy;
 mod journal;
 mod peer_network;
 
 pub use chain::{BlockSource, Chain, ChainError};
 pub use clock::{Clock, SystemClock};
-pub use compute::{Compute, InlineCompute, RayonCompute};
+pub use compute::{Compute, InlineCompute, RayonCompute, WorkersError};
+pub use entropy::{Entropy, EntropyError, OsEntropy, RandomWeights};
 pub use journal::Journal;
 pub use peer_network::{
     Direction, DisconnectReason, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,

@@ -7,7 +7,7 @@ use supervisors::{ChildHandle, ChildSpec, SupervisorHandle};
 use super::*;
 use crate::{
     doubles::{NetworkDouble, blocks, peer, recorded, stream_of, tree},
-    ports::{InlineCompute, PeerNetwork},
+    ports::{InlineCompute, OsEntropy, PeerNetwork},
     resilience::NetworkSlot,
     validation::{ValidatorArgs, ValidatorMsg, ValidatorPool},
 };
@@ -20,6 +20,8 @@ async fn real(network: &Arc<NetworkDouble>) -> (Prober, SupervisorHandle) {
     let args = ValidatorArgs {
         verifier: Arc::clone(&blocks().verifier),
         compute: Arc::new(InlineCompute),
+        entropy: Arc::new(OsEntropy),
+        meter: Arc::default(),
     };
     let spec = ChildSpec::new(&pool, move || (ValidatorPool, args.clone()));
     let tree = tree([spec]).await;

@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     doubles::{NetworkDouble, Recorder, blocks, peer, recorded, stream_of, tree},
     flow::ByteBudget,
-    ports::{InlineCompute, PeerNetwork},
+    ports::{InlineCompute, OsEntropy, PeerNetwork},
     reputation::ReputationMsg,
     resilience::NetworkSlot,
     types::Height,
@@ -48,6 +48,8 @@ impl World {
         let args = ValidatorArgs {
             verifier: Arc::clone(&blocks().verifier),
             compute: Arc::new(InlineCompute),
+            entropy: Arc::new(OsEntropy),
+            meter: Arc::default(),
         };
         let spec = ChildSpec::new(&real, move || (ValidatorPool, args.clone()));
         let tree = tree([reputation.spec, held.spec, spec]).await;
@@ -128,7 +130,7 @@ impl World {
     async fn next_piece(&mut self) -> (RawSegment, ractor::RpcReplyPort<Verdict>) {
         match self.verify.recv().await.unwrap() {
             ValidatorMsg::Verify { segment, reply, .. } => (segment, reply),
-            ValidatorMsg::JobDone => panic!("nobody works here"),
+            ValidatorMsg::JobDone | ValidatorMsg::Alarm => panic!("nobody works here"),
             ValidatorMsg::WorkerPanicked { message } => panic!("{message}"),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     config::SyncConfig,
     doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
     node::Node,
-    ports::{BlockSource as _, InlineCompute, SystemClock},
+    ports::{BlockSource as _, InlineCompute, OsEntropy, SystemClock},
     types::{BlockRef, BlockRoot, Height},
 };
 
@@ -32,6 +32,7 @@ async fn node_over(
         journal: Arc::new(MemoryJournal::default()),
         network: Arc::new(StarterDouble { network, peers: vec![peer(1)] }),
         compute: Arc::new(InlineCompute),
+        entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
     };
     (Node::start(SyncConfig::default(), ports).await.unwrap(), chain)

@@ -1,20 +1,30 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use supervisors::{CallError, ChildExit, ChildHandle, ChildSpec, SupervisorHandle};
 
 use super::*;
 use crate::{
     doubles::{blocks, exit_of, tree},
     flow::ByteBudget,
-    ports::{InlineCompute, RayonCompute},
+    ports::{EntropyError, InlineCompute, OsEntropy, RayonCompute, WorkersError},
     types::HeightRange,
-    validation::ValidatorHandle,
+    validation::{
+        Urgency, ValidatorHandle, Verdict, VerificationGauge, batcher::BATCH_WAIT_MAX,
+        stages::JOB_BLOCKS,
+    },
 };
 
 /// Bytes that make a worker panic: no decoder does, so the test plants it.
 const PANIC: &[u8] = b"the worker panics here";
 
-pub(super) fn panic_where_planted(raw: &Bytes) {
+pub(in crate::validation) fn panic_where_planted(raw: &Bytes) {
     assert!(raw != PANIC, "planted");
 }
 
@@ -29,6 +39,10 @@ impl Compute for LosingCompute {
     fn workers(&self) -> usize {
         1
     }
+
+    fn set_workers(&self, _: usize) -> Result<(), WorkersError> {
+        Err(WorkersError::Fixed { workers: 1 })
+    }
 }
 
 /// Panics when it is given a job.
@@ -42,12 +56,22 @@ impl Compute for PanickingCompute {
     fn workers(&self) -> usize {
         1
     }
+
+    fn set_workers(&self, _: usize) -> Result<(), WorkersError> {
+        Err(WorkersError::Fixed { workers: 1 })
+    }
 }
 
 /// Runs jobs last first, when the test says so.
-#[derive(Default)]
 struct HeldCompute {
     jobs: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    workers: AtomicUsize,
+}
+
+impl Default for HeldCompute {
+    fn default() -> Self {
+        Self { jobs: Mutex::default(), workers: AtomicUsize::new(4) }
+    }
 }
 
 impl HeldCompute {
@@ -55,6 +79,17 @@ impl HeldCompute {
     fn run(&self) {
         let jobs = std::mem::take(&mut *self.jobs.lock().unwrap());
         jobs.into_iter().rev().for_each(|job| job());
+    }
+
+    fn given(&self) -> usize {
+        self.jobs.lock().unwrap().len()
+    }
+
+    /// Waits until so many jobs were given. Time is virtual.
+    async fn until_given(&self, jobs: usize) {
+        while self.given() < jobs {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -64,15 +99,58 @@ impl Compute for HeldCompute {
     }
 
     fn workers(&self) -> usize {
-        4
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    fn set_workers(&self, workers: usize) -> Result<(), WorkersError> {
+        self.workers.store(workers, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A system without entropy.
+struct NoEntropy;
+
+impl Entropy for NoEntropy {
+    fn seed(&self) -> Result<[u8; 32], EntropyError> {
+        Err(EntropyError("none".into()))
+    }
+}
+
+/// Makes every joint check panic.
+struct PanickingEntropy;
+
+impl Entropy for PanickingEntropy {
+    fn seed(&self) -> Result<[u8; 32], EntropyError> {
+        panic!("planted");
+    }
+}
+
+/// A pool under test.
+struct Pool {
+    tree: SupervisorHandle,
+    handle: ValidatorHandle,
+    meter: Arc<Meter>,
+}
+
+impl Pool {
+    async fn new(compute: Arc<dyn Compute>, entropy: Arc<dyn Entropy>) -> Self {
+        let child = ChildHandle::new("pool");
+        let meter = Arc::<Meter>::default();
+        let verifier = Arc::clone(&blocks().verifier);
+        let args = ValidatorArgs { verifier, compute, entropy, meter: Arc::clone(&meter) };
+        let spec = ChildSpec::new(&child, move || (ValidatorPool, args.clone()));
+        Self { tree: tree([spec]).await, handle: ValidatorHandle::new(child), meter }
+    }
+
+    fn gauge(&self) -> VerificationGauge {
+        self.meter.gauge()
     }
 }
 
 async fn pool(compute: Arc<dyn Compute>) -> (SupervisorHandle, ValidatorHandle) {
-    let child = ChildHandle::new("pool");
-    let args = ValidatorArgs { verifier: Arc::clone(&blocks().verifier), compute };
-    let spec = ChildSpec::new(&child, move || (ValidatorPool, args.clone()));
-    (tree([spec]).await, ValidatorHandle::new(child))
+    let Pool { tree, handle, .. } = Pool::new(compute, Arc::new(OsEntropy)).await;
+    (tree, handle)
 }
 
 fn budget() -> ByteBudget {
@@ -126,10 +204,11 @@ async fn verdict_is_in_order_however_jobs_end() {
         let pool = pool.clone();
         async move { pool.verify(segment, Urgency::InTurn).await }
     });
-    while compute.jobs.lock().unwrap().len() < mixed().len().div_ceil(JOB_BLOCKS) {
-        tokio::task::yield_now().await;
+    compute.until_given(mixed().len().div_ceil(JOB_BLOCKS)).await;
+    while !verify.is_finished() {
+        compute.run();
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    compute.run();
     let verdict = verify.await.unwrap().unwrap();
     let ranges: Vec<_> = verdict.good.iter().map(|segment| segment.range).collect();
     assert!(ranges.is_sorted());
@@ -149,20 +228,127 @@ async fn panic_of_a_worker_loses_its_segment_only_and_the_pool_is_started_again(
         tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await })
     };
     let lost = verify(blocks().raw_segment(1, raw, &budget));
-    let kept = verify(blocks().raw_segment(20, honest(20, 27), &budget));
-    while compute.jobs.lock().unwrap().len() < 5 {
-        tokio::task::yield_now().await;
+    let beside = verify(blocks().raw_segment(20, honest(20, 27), &budget));
+    compute.until_given(5).await;
+    // More than the workers can take: it waits in the pool.
+    let behind: Vec<_> =
+        (0..3).map(|_| verify(blocks().raw_segment(1, honest(1, 100), &budget))).collect();
+    tokio::time::sleep(BATCH_WAIT_MAX).await;
+    while !behind.iter().all(|verify| verify.is_finished()) {
+        compute.run();
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    compute.run();
     assert_eq!(lost.await.unwrap().err(), Some(CallError::Lost));
-    let verdict = kept.await.unwrap().expect("a segment in work beside it is not lost");
-    assert_eq!(verdict.good[0].range.count(), 8);
-    drop(verdict);
+    let kept = beside.await.unwrap().expect("a segment of the same batch is not lost");
+    assert_eq!(kept.good[0].range.count(), 8);
+    for verify in behind {
+        let kept = verify.await.unwrap().expect("a segment that waited is not lost");
+        assert_eq!(kept.good[0].range.count(), 100);
+    }
+    drop(kept);
     assert_eq!(budget.gauge().used, 0, "the lost segment gave its bytes back");
     let exit = exit_of("pool", &mut reports).await;
     let panic = exit.downcast_ref::<WorkerPanic>().expect("the type survives");
     assert!(panic.to_string().contains("planted"), "{panic}");
     again(&pool, &compute).await;
+}
+
+#[tokio::test]
+async fn without_entropy_and_after_a_panic_signatures_are_checked_one_by_one() {
+    let budget = budget();
+    let (_tree, together) = pool(Arc::new(InlineCompute)).await;
+    let segment = || blocks().raw_segment(1, mixed(), &budget);
+    let expected = together.verify(segment(), Urgency::InTurn).await.unwrap();
+    for entropy in [Arc::new(NoEntropy) as Arc<dyn Entropy>, Arc::new(PanickingEntropy)] {
+        let pool = Pool::new(Arc::new(InlineCompute), entropy).await;
+        let verdict = pool.handle.verify(segment(), Urgency::InTurn).await.unwrap();
+        assert_eq!(summary(&verdict), summary(&expected));
+        assert_eq!(pool.gauge().batches, 22, "each block that could be read by itself");
+    }
+}
+
+#[tokio::test]
+async fn segments_share_a_batch_and_get_their_own_verdicts() {
+    let pool = Pool::new(Arc::new(InlineCompute), Arc::new(OsEntropy)).await;
+    let budget = budget();
+    let mut bad = honest(30, 49);
+    bad[7] = blocks().badly_signed(37);
+    let verify =
+        |first, raw| pool.handle.verify(blocks().raw_segment(first, raw, &budget), Urgency::InTurn);
+    let (one, two, three) =
+        tokio::join!(verify(1, honest(1, 20)), verify(30, bad), verify(60, honest(60, 90)));
+    assert_eq!(one.unwrap().good[0].range.count(), 20);
+    let (good, faults) = summary(&two.unwrap());
+    assert_eq!((good.len(), faults.len()), (2, 1));
+    assert!(faults[0].contains("InvalidSignature"), "{faults:?}");
+    assert_eq!(three.unwrap().good[0].range.count(), 31);
+    let VerificationGauge { blocks, batches, group_checks, .. } = pool.gauge();
+    assert_eq!((blocks, batches), (71, 1));
+    assert!((2..=9).contains(&group_checks), "{group_checks} checks for one bad of 71");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lone_block_waits_a_moment_for_others_and_an_urgent_one_does_not() {
+    let (_tree, pool) = pool(Arc::new(InlineCompute)).await;
+    let budget = budget();
+    let took = async |urgency| {
+        let began = Instant::now();
+        let segment = blocks().raw_segment(1, honest(1, 1), &budget);
+        assert_eq!(pool.verify(segment, urgency).await.unwrap().good.len(), 1);
+        began.elapsed()
+    };
+    assert_eq!(took(Urgency::AtOnce).await, Duration::ZERO);
+    assert_eq!(took(Urgency::InTurn).await, BATCH_WAIT_MAX);
+    // The alarm of one block does not serve the next too early.
+    assert_eq!(took(Urgency::InTurn).await, BATCH_WAIT_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_that_nobody_waits_for_any_more_are_not_verified() {
+    let compute = Arc::new(HeldCompute::default());
+    let pool = Pool::new(compute.clone(), Arc::new(OsEntropy)).await;
+    let budget = budget();
+    let verify = |first, last| {
+        let segment = blocks().raw_segment(first, honest(first, last), &budget);
+        let pool = pool.handle.clone();
+        tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await })
+    };
+    let dropped = verify(1, 10);
+    let kept = verify(20, 24);
+    compute.until_given(4).await;
+    dropped.abort();
+    assert!(dropped.await.is_err_and(|error| error.is_cancelled()));
+    while !kept.is_finished() {
+        compute.run();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(kept.await.unwrap().unwrap().good[0].range.count(), 5);
+    assert_eq!(pool.gauge().blocks, 5);
+    assert_eq!(budget.gauge().used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_workers_are_given_more_at_once_under_way() {
+    let compute = Arc::new(HeldCompute::default());
+    let (_tree, pool) = pool(compute.clone()).await;
+    let budget = budget();
+    let segment = blocks().raw_segment(1, honest(1, 100), &budget);
+    let verify = tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await });
+    compute.until_given(4 * JOBS_PER_WORKER).await;
+    compute.set_workers(6).unwrap();
+    let job = compute.jobs.lock().unwrap().pop().unwrap();
+    job();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(compute.given(), 6 * JOBS_PER_WORKER);
+    compute.set_workers(1).unwrap();
+    compute.run();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(compute.given(), JOBS_PER_WORKER);
+    while !verify.is_finished() {
+        compute.run();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(verify.await.unwrap().unwrap().good[0].range.count(), 100);
 }
 
 /// The pool works, after it was started again. Time is virtual here.
@@ -224,28 +410,22 @@ async fn urgent_block_overtakes_everything_that_waits() {
     };
     let bulk = verify(1, 100, Urgency::InTurn);
     let given = JOBS_PER_WORKER * compute.workers();
-    while compute.jobs.lock().unwrap().len() < given {
-        tokio::task::yield_now().await;
-    }
+    compute.until_given(given).await;
     let urgent = verify(50, 50, Urgency::AtOnce);
-    // Let it reach the pool, while all workers are busy.
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(compute.jobs.lock().unwrap().len(), given, "no more than the workers can take");
+    // It reaches the pool while all workers are busy.
+    tokio::time::sleep(BATCH_WAIT_MAX).await;
+    assert_eq!(compute.given(), given, "no more than the workers can take");
     let mut rounds = 0;
     while !urgent.is_finished() {
         compute.run();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
         rounds += 1;
     }
     assert!(rounds <= 2, "{rounds} rounds");
     assert!(!bulk.is_finished());
     while !bulk.is_finished() {
         compute.run();
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(bulk.await.unwrap().good[0].range.count(), 100);
 }

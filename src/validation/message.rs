@@ -27,6 +27,8 @@ pub enum ValidatorMsg {
     },
     /// A worker is free again.
     JobDone,
+    /// The first block in turn has waited long enough for others.
+    Alarm,
     /// A worker panicked: the pool must be started again.
     WorkerPanicked {
         /// What it said.

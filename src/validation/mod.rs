@@ -8,11 +8,16 @@
 //! and the pool's actor ends with the panic, to be started again.
 
 mod actor;
+mod batcher;
 mod handle;
 mod message;
+mod meter;
+mod stages;
 mod verdict;
+mod work;
 
 pub use actor::{ValidatorArgs, ValidatorPool, WorkerPanic};
 pub use handle::ValidatorHandle;
 pub use message::{Urgency, ValidatorMsg};
+pub use meter::{Meter, VerificationGauge, process_cpu};
 pub use verdict::{Fault, ReplyFault, Verdict};

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use alys_sync::ports::Compute;
+use alys_sync::ports::{Compute, WorkersError};
 
 /// Runs jobs at once on the caller's thread, except one that it keeps for ever.
 pub struct LossyCompute {
@@ -35,5 +35,9 @@ impl Compute for LossyCompute {
 
     fn workers(&self) -> usize {
         1
+    }
+
+    fn set_workers(&self, _: usize) -> Result<(), WorkersError> {
+        Err(WorkersError::Fixed { workers: 1 })
     }
 }

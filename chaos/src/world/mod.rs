@@ -7,6 +7,7 @@
 mod clock;
 mod compute;
 mod connection;
+mod entropy;
 mod incoming;
 mod link;
 mod network;
@@ -17,6 +18,7 @@ mod turnstile;
 
 pub use clock::VirtualClock;
 pub use compute::LossyCompute;
+pub use entropy::SeededEntropy;
 pub use link::{Link, LinkSpeed};
 pub use network::{SimStarter, World};
 pub use peer::{SimPeer, peer_id};

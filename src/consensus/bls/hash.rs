@@ -13,8 +13,9 @@
 //!
 //! A batch never condemns a block by this map alone, see [`crate::consensus::batch`].
 
-use std::sync::LazyLock;
+mod constants;
 
+use self::constants::{CONSTANTS, Constants, one};
 use super::{
     DOMAIN,
     curve::{Fp2, G2Sum, expand_message},
@@ -48,76 +49,6 @@ fn map_message(message: &[u8]) -> G2Sum {
     first.plus(&second)
 }
 
-/// The constants of the map.
-struct Constants {
-    /// Parameters of the isogenous curve: y^2 = x^3 + a x + b.
-    a: Fp2,
-    b: Fp2,
-    /// The non-square that the map steps by.
-    z: Fp2,
-    /// Numerators and denominators of the isogeny, coefficients from the lowest power on.
-    x_numerator: [Fp2; 4],
-    x_denominator: [Fp2; 3],
-    y_numerator: [Fp2; 4],
-    y_denominator: [Fp2; 4],
-    /// Factors of the endomorphism for x and y.
-    psi_x: Fp2,
-    psi_y: Fp2,
-}
-
-static CONSTANTS: LazyLock<Constants> = LazyLock::new(constants);
-
-/// The number with these 96 hexadecimal digits at most.
-fn number(digits: &str) -> [u8; 48] {
-    let padded = format!("{digits:0>96}");
-    let mut bytes = [0; 48];
-    hex::decode_to_slice(padded, &mut bytes).expect("constants are hexadecimal digits");
-    bytes
-}
-
-fn complex(c0: &str, c1: &str) -> Fp2 {
-    Fp2::from_be_bytes(&number(c0), &number(c1))
-}
-
-#[rustfmt::skip] // A coefficient a line, as in the RFC's tables.
-fn constants() -> Constants {
-    let k10 = "05c759507e8e333ebb5b7a9a47d7ed8532c52d39fd3a042a88b58423c50ae15d5c2638e343d9c71c6238aaaaaaaa97d6";
-    let k30 = "1530477c7ab4113b59a4c18b076d11930f7da5d4a07f649bf54439d87d27e500fc8c25ebf8c92f6812cfc71c71c6d706";
-    Constants {
-        a: complex("00", "f0"),
-        b: complex("03f4", "03f4"),
-        z: complex("02", "01").negated(),
-        x_numerator: [
-            complex(k10, k10),
-            complex("00", "11560bf17baa99bc32126fced787c88f984f87adf7ae0c7f9a208c6b4f20a4181472aaa9cb8d555526a9ffffffffc71a"),
-            complex("11560bf17baa99bc32126fced787c88f984f87adf7ae0c7f9a208c6b4f20a4181472aaa9cb8d555526a9ffffffffc71e",
-                    "08ab05f8bdd54cde190937e76bc3e447cc27c3d6fbd7063fcd104635a790520c0a395554e5c6aaaa9354ffffffffe38d"),
-            complex("171d6541fa38ccfaed6dea691f5fb614cb14b4e7f4e810aa22d6108f142b85757098e38d0f671c7188e2aaaaaaaa5ed1", "00"),
-        ],
-        x_denominator: [
-            complex("00", "48").negated(),
-            complex("0c", "00").minus(&complex("00", "0c")),
-            complex("01", "00"),
-        ],
-        y_numerator: [
-            complex(k30, k30),
-            complex("00", "05c759507e8e333ebb5b7a9a47d7ed8532c52d39fd3a042a88b58423c50ae15d5c2638e343d9c71c6238aaaaaaaa97be"),
-            complex("11560bf17baa99bc32126fced787c88f984f87adf7ae0c7f9a208c6b4f20a4181472aaa9cb8d555526a9ffffffffc71c",
-                    "08ab05f8bdd54cde190937e76bc3e447cc27c3d6fbd7063fcd104635a790520c0a395554e5c6aaaa9354ffffffffe38f"),
-            complex("124c9ad43b6cf79bfbf7043de3811ad0761b0f37a1e26286b0e977c69aa274524e79097a56dc4bd9e1b371c71c718b10", "00"),
-        ],
-        y_denominator: [
-            complex("01b0", "01b0").negated(),
-            complex("00", "d8").negated(),
-            complex("12", "00").minus(&complex("00", "12")),
-            complex("01", "00"),
-        ],
-        psi_x: complex("00", "1a0111ea397fe699ec02408663d4de85aa0d857d89759ad4897d29650fb85f9b409427eb4f49fffd8bfd00000000aaad"),
-        psi_y: complex("135203e60180a68ee2e9c448d77a2cd91c3dedd930b1cf60ef396489f61eb45e304466cf3e67fa0af1ee7b04121bdea2",
-                       "06af0e0437ff400b6831e36d6bd17ffe48395dabc2d3435e77f76e17009241c5ee67992f72ec05f4c81084fbede3cc09"),
-    }
-}
-
 /// The points that two numbers of the field are mapped to. Two, because they share a division.
 fn map_to_curve(numbers: [Fp2; 2]) -> [G2Sum; 2] {
     let constants = &*CONSTANTS;
@@ -144,8 +75,7 @@ impl Fraction {
         let Constants { a, b, z, .. } = constants;
         let step = z.times(&u.square());
         let sum = step.square().plus(&step);
-        let one = complex_one();
-        let x = b.times(&sum.plus(&one));
+        let x = b.times(&sum.plus(&one()));
         let mut denominator = a.times(&sum).negated();
         if denominator == Fp2::default() {
             denominator = z.times(a);
@@ -180,11 +110,6 @@ impl Fraction {
         let y = y.times(&y_numerator).times(&x_denominator).times(&z.square());
         G2Sum::from_jacobian(x, y, z)
     }
-}
-
-fn complex_one() -> Fp2 {
-    let [_, _, one] = CONSTANTS.x_denominator;
-    one
 }
 
 /// The polynomial with these coefficients, from the lowest power on, at `x`.
@@ -254,7 +179,7 @@ mod tests {
 
     #[test]
     fn exceptional_numbers_of_the_field_are_mapped_to_where_blst_maps_them() {
-        let one = complex_one();
+        let one = one();
         for u in exceptional_numbers() {
             for pair in [[u, one], [one, u], [u, u], [u, u.negated()]] {
                 let [first, second] = map_to_curve(pair);

@@ -10,7 +10,7 @@ use alys_sync::{
     config::SyncConfig,
     coordinator::{Phase, SyncStatus},
     node::{Node, Ports},
-    ports::{RayonCompute, SystemClock},
+    ports::{OsEntropy, RayonCompute, SystemClock},
     types::Height,
 };
 use libp2p::identity::Keypair;
@@ -63,6 +63,7 @@ impl TestNode {
             journal: Arc::new(store.records().unwrap()),
             network: Arc::new(Libp2pStarter::new(options, Keypair::generate_ed25519())),
             compute: Arc::new(RayonCompute::new(0).unwrap()),
+            entropy: Arc::new(OsEntropy),
             clock: Arc::new(SystemClock::start()),
         };
         let node = Node::start(config, ports).await.unwrap();
