@@ -190,6 +190,11 @@ pub struct ClaimedBlock {
 }
 
 impl ClaimedBlock {
+    /// The block as height and root.
+    pub const fn block_ref(&self) -> BlockRef {
+        self.block.block_ref()
+    }
+
     /// Checks the signature of this block alone: the verdict that [`attest`] would give.
     ///
     /// # Errors

@@ -171,7 +171,7 @@ impl Import {
     }
 
     fn append(&mut self, batch: Batch) -> Result<(), Ending> {
-        let Checked { good, bad } = self.checker.check(batch);
+        let Checked { good, bad } = self.checker.check(batch)?;
         let head = self.store.append(&good).map_err(Ending::failed)?;
         self.shown.count("importing", head.height.get());
         bad.map_or(Ok(()), |bad| Err(Ending::failed(bad)))

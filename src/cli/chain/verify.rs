@@ -98,7 +98,7 @@ fn check_all(blocks: Blocks, checker: &mut Checker, context: &Context) -> Result
     let mut verified = 0;
     let mut check = |batch| {
         context.stop.check()?;
-        let Checked { good, bad } = checker.check(batch);
+        let Checked { good, bad } = checker.check(batch)?;
         verified += good.len() as u64;
         shown.count("verifying", verified);
         bad.map_or(Ok(()), |bad| Err(Ending::failed(bad)))

@@ -22,7 +22,6 @@ pub struct SignatureClaim {
     pub(super) message: MessagePoint,
     pub(super) point: G2Point,
     root: BlockRoot,
-    signature: Signature,
 }
 
 impl SignatureClaim {
@@ -36,23 +35,21 @@ impl SignatureClaim {
         signature: &[u8],
     ) -> Option<Self> {
         let key = authorities.aggregate(signers)?.point();
-        let signature = Signature::from_bytes(signature).ok()?;
-        let point = signature.checked_point()?;
+        let point = Signature::from_bytes(signature).ok()?.checked_point()?;
         let message = MessagePoint::of(&root);
         let authorities = authorities.clone();
-        Some(Self { authorities, signers, key, message, point, root, signature })
+        Some(Self { authorities, signers, key, message, point, root })
     }
 
     /// The same claim with another signature, which no decoder has seen.
     #[cfg(test)]
     pub(super) fn replace_signature(&mut self, point: G2Point) {
         self.point = point;
-        self.signature = Signature::from_point(point);
     }
 
     /// Whether the claim is true, found without any other.
     pub fn is_valid(&self) -> bool {
         let keys = self.authorities.keys_of(self.signers);
-        bls::fast_aggregate_verify(&self.root, keys, &self.signature)
+        bls::fast_aggregate_verify(&self.root, keys, &Signature::from_point(self.point))
     }
 }

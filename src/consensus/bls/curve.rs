@@ -73,7 +73,7 @@ impl From<blst_p2_affine> for G2Point {
 }
 
 impl G2Point {
-    #[cfg(test)]
+    /// The point as blst has it.
     pub(super) const fn affine(self) -> blst_p2_affine {
         self.0
     }

@@ -158,7 +158,7 @@ impl Signature {
         self.0.compress()
     }
 
-    #[cfg(test)]
+    /// The signature that is this point.
     pub(crate) fn from_point(point: G2Point) -> Self {
         Self(point.affine().into())
     }
