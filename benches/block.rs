@@ -1,7 +1,13 @@
-//! What one block costs, stage by stage: taking its chunk apart, decoding, root, verification.
+//! What one block costs, stage by stage. `cargo bench --bench block`.
 //!
-//! `cargo bench --bench block`. Compare the lines of one run with each other: decoding and root
-//! should be a small part of verification.
+//! - `chunk`: taking the response chunk apart
+//! - `root`: the root of its message
+//! - `scan`: checking the bytes and taking out what sync needs, the root among it
+//! - `decode`: building it in full
+//! - `verify`: the stateless checks of a scanned block
+//!
+//! Compare the lines of one run with each other: chunk and scan should be a small part of
+//! verification.
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::{hint::black_box, sync::Arc};
@@ -18,8 +24,9 @@ use alys_sync::{
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Transactions a block, and bytes of each: about 1.3, 5 and 100 kB as encoded.
-const SHAPES: [(u32, u32); 3] = [(0, 0), (10, 200), (250, 200)];
+/// Transactions a block, and bytes of each: about 1.3, 5, 100 and 1,000 kB as encoded. The last is
+/// about the largest that fits in a block.
+const SHAPES: [(u32, u32); 4] = [(0, 0), (10, 200), (250, 200), (2400, 200)];
 
 fn block_of(per_block: u32, bytes: u32) -> (Verifier, EncodedBlock) {
     let transactions = Transactions::Fixed { per_block, bytes };
@@ -49,8 +56,11 @@ fn stages(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter("root"), |b| {
             b.iter(|| signing_root(black_box(&message)));
         });
-        group.bench_function(BenchmarkId::from_parameter("decode_and_root"), |b| {
+        group.bench_function(BenchmarkId::from_parameter("scan"), |b| {
             b.iter(|| EncodedBlock::decode(black_box(raw.clone())).expect("a good block"));
+        });
+        group.bench_function(BenchmarkId::from_parameter("decode"), |b| {
+            b.iter(|| black_box(&block).to_block());
         });
         group.bench_function(BenchmarkId::from_parameter("verify"), |b| {
             b.iter(|| verifier.verify(black_box(block.clone())).expect("a valid block"));

@@ -110,7 +110,7 @@ fn assert_none(broken: &[String]) {
 /// Files of no crate: no `mod` reaches them.
 fn orphans(files: &Files) -> Vec<String> {
     let reached = reached(files, &roots(files)).all;
-    let crates = ["src/", "supervisors/src/", "chaos/src/"];
+    let crates = ["src/", "supervisors/src/", "chaos/src/", "fuzz/"];
     let sources = files.keys().filter(|path| crates.iter().any(|dir| path.starts_with(dir)));
     let orphans = sources.filter(|path| is_rust(path) && !path.contains("/src/bin/"));
     orphans.filter(|path| !reached.contains(*path)).cloned().collect()

@@ -18,10 +18,19 @@ fn file_that_no_mod_reaches_is_found() {
         ("supervisors/src/lib.rs", "//! mod gone;"),
         ("chaos/src/main.rs", "mod run;"),
         ("chaos/src/run.rs", ""),
+        ("fuzz/Cargo.toml", "[[bin]]\npath = \"fuzz_targets/a.rs\"\n"),
+        ("fuzz/src/lib.rs", ""),
+        ("fuzz/fuzz_targets/a.rs", ""),
     ];
     finds(orphans, &files, 0);
-    let lost = [("src/tests.rs", ""), ("src/b/e.rs", ""), ("supervisors/src/gone.rs", "")];
-    finds(orphans, &[&files[..], &lost].concat(), 3);
+    let lost = [
+        ("src/tests.rs", ""),
+        ("src/b/e.rs", ""),
+        ("supervisors/src/gone.rs", ""),
+        ("fuzz/src/gone.rs", ""),
+        ("fuzz/fuzz_targets/b.rs", ""),
+    ];
+    finds(orphans, &[&files[..], &lost].concat(), 5);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::{
 /// The files of a repository by their path in it, with `/` between the parts.
 pub type Files = BTreeMap<String, String>;
 
-/// All text files below `root` but for what is built and what is kept by version control. Big
-/// data and anything that is not text are left out.
+/// All text files below `root` but for what is built, what fuzzing finds and what is kept by
+/// version control. Big data and anything that is not text are left out.
 pub fn read(root: &Path) -> Files {
     let mut files = Files::new();
     read_into(root, "", &mut files);
@@ -23,7 +23,7 @@ fn read_into(dir: &Path, prefix: &str, files: &mut Files) {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let path = format!("{prefix}{name}");
-        if ["target", ".git", "vectors"].contains(&name.as_str()) {
+        if ["target", ".git", "vectors", "corpus", "artifacts"].contains(&name.as_str()) {
             continue;
         }
         if entry.file_type().unwrap().is_dir() {
@@ -36,9 +36,14 @@ fn read_into(dir: &Path, prefix: &str, files: &mut Files) {
 
 /// The crate roots among `files` whose modules must be reached.
 pub fn roots(files: &Files) -> Vec<String> {
-    let crates = ["", "supervisors/", "chaos/"];
+    let crates = ["", "supervisors/", "chaos/", "fuzz/"];
     let roots = crates.iter().flat_map(|dir| ["lib", "main"].map(|f| format!("{dir}src/{f}.rs")));
-    roots.filter(|root| files.contains_key(root)).collect()
+    // Each fuzz target is a crate, if the manifest names it.
+    let manifest = files.get("fuzz/Cargo.toml").map_or("", String::as_str);
+    let paths =
+        manifest.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
+    let targets = paths.map(|path| format!("fuzz/{path}"));
+    roots.chain(targets).filter(|root| files.contains_key(root)).collect()
 }
 
 /// Which files the crates at `roots` are made of: those of production code, and all.

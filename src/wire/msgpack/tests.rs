@@ -108,6 +108,28 @@ fn hex_is_lower_case_even_and_prefixed() {
 }
 
 #[test]
+fn every_pair_of_characters_is_a_byte_or_has_its_bad_digit_named() {
+    for (high, low) in (0..=u8::MAX).flat_map(|high| (0..=u8::MAX).map(move |low| (high, low))) {
+        let good = |character: &u8| b"0123456789abcdef".contains(character);
+        let expected = match [high, low].iter().find(|character| !good(character)) {
+            Some(&found) => Err(Fault::NoHexDigit { found }),
+            None => {
+                let digits = std::str::from_utf8(&[high, low]).unwrap().to_owned();
+                Ok([u8::from_str_radix(&digits, 16).unwrap()])
+            }
+        };
+        // The pair stands alone, and at the end of more than is tested at once.
+        let short = [&[0xa4, b'0', b'x'][..], &[high, low]].concat();
+        assert_eq!(read(&short, |r| r.hex_array::<1>(FIELD)), expected);
+        let long = [&[0xd9, 44, b'0', b'x'][..], &[b'7'; 40], &[high, low]].concat();
+        let mut out = Vec::new();
+        let refusal = read(&long, |r| r.hex_into(FIELD, 21, &mut out)).err();
+        assert_eq!(refusal, expected.err());
+        assert_eq!(out.last().copied(), expected.ok().map(|[byte]| byte));
+    }
+}
+
+#[test]
 fn decimal_has_no_sign_space_or_leading_zero() {
     let decimal = |text: &str| {
         let bytes = [&[0xa0 | u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
