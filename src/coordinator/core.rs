@@ -30,6 +30,13 @@ const GENESIS_ROUNDS: u32 = 3;
 /// Intervals without a usable peer after which an active sync is discovering again. Too low: a
 /// restart of the network shows. Too high: a node that is alone still shows a speed.
 const ALONE_INTERVALS: u32 = 5;
+/// Intervals after the first usable peer before which no node is called synced: others are still
+/// connecting, and the first may be behind. Too low: a node that begins with a stale peer is
+/// called synced, and may produce. Too high: a short sync takes that much longer.
+const SETTLE_INTERVALS: u32 = 1;
+/// Intervals after which peers that are still being checked or asked hold nothing up: a hostile
+/// one could do that for ever. Too low: as above. Too high: such a peer delays production.
+const SETTLE_INTERVALS_MAX: u32 = 5;
 /// Longest pause of a failed sync, as a multiple of the first.
 const RETRY_GROWTH_MAX: u32 = 16;
 
@@ -83,6 +90,8 @@ pub(super) struct Core {
     search_from: usize,
     /// The head at the last round of searches.
     searched_at: Option<Height>,
+    /// Since when there is a usable peer.
+    met_at: Option<Duration>,
     /// Since when there is no usable peer.
     alone_since: Option<Duration>,
     failures: u32,
@@ -107,6 +116,7 @@ impl Core {
             next_attempt: Duration::ZERO,
             search_from: 0,
             searched_at: None,
+            met_at: None,
             alone_since: None,
             failures: 0,
             last_answer: None,
@@ -206,6 +216,7 @@ impl Core {
             return;
         }
         self.alone_since = None;
+        self.met_at.get_or_insert(now);
         if let Phase::Failed { reason, .. } = &self.phase {
             let helps = match reason {
                 FailureReason::NoUsablePeer { .. } | FailureReason::OtherChain { .. } => true,
@@ -227,6 +238,7 @@ impl Core {
         self.searches.clear();
         self.refused.1.clear();
         self.confirmed_by.1 = 0;
+        self.met_at = (!self.peers.usable.is_empty()).then_some(now);
     }
 
     fn tick(&mut self, now: Duration) {
@@ -345,11 +357,20 @@ impl Core {
         self.confirmed_by.1 += 1;
     }
 
-    /// Whether a peer that has our head has nothing above it.
-    fn confirmed(&self) -> bool {
+    /// Whether a peer that has our head has nothing above it, and others had the time to say so.
+    fn confirmed(&self, now: Duration) -> bool {
         let (head, times) = self.confirmed_by;
         let needed = if head == Height::GENESIS { GENESIS_ROUNDS } else { 1 };
-        self.given.is_some() || (head == self.head.height && times >= needed)
+        let at_head = head == self.head.height && times >= needed;
+        self.given.is_some() || (at_head && self.settled(now))
+    }
+
+    /// Whether whoever is near has been asked. A node that was called synced stays it.
+    fn settled(&self, now: Duration) -> bool {
+        let quiet = self.searches.is_empty() && self.peers.checking == 0;
+        let intervals = if quiet { SETTLE_INTERVALS } else { SETTLE_INTERVALS_MAX };
+        let waited = self.met_at.map_or(Duration::ZERO, |met_at| now.saturating_sub(met_at));
+        matches!(self.phase, Phase::Synced { .. }) || waited >= self.settings.interval * intervals
     }
 
     /// What the present state asks for: the phase, the window and the searches.
@@ -363,12 +384,16 @@ impl Core {
             return effects;
         }
         let target = self.target();
-        let ready = target > self.head.height || self.confirmed();
+        let confirmed = self.confirmed(now);
+        let ready = target > self.head.height || confirmed;
         let discovering = matches!(self.phase, Phase::Discovering { .. });
         let done = self.given.is_some_and(|given| given <= self.head.height);
         if ready && (done || !discovering || !self.peers.usable.is_empty()) {
-            self.phase = Phase::between(self.head.height, target, self.confirmed());
+            self.phase = Phase::between(self.head.height, target, confirmed);
             self.failures = 0;
+        } else if matches!(self.phase, Phase::DownloadingBlocks { .. }) {
+            // All that is known is there; whether it is all there is will be known soon.
+            self.phase = Phase::CatchingUp { target };
         }
         if target > self.head.height
             && self.window.is_none_or(|last| last < target)

@@ -101,8 +101,34 @@ fn finds_the_height_of_the_network_downloads_to_it_and_is_synced_when_nobody_has
     assert_eq!(world.phase(), "downloading_blocks");
     world.import(4_990);
     assert_eq!(world.phase(), "catching_up");
+    world.pass(1);
     world.import(5_000);
     assert_eq!(world.phase(), "synced");
+}
+
+#[test]
+fn nobody_is_synced_before_other_peers_had_the_time_to_prove_more() {
+    // The first peer to be usable is stale, and its few blocks are soon imported.
+    let mut world = World::new(&[300]);
+    world.start(None);
+    world.import(300);
+    assert_eq!(world.phase(), "catching_up");
+    // One that is still being checked is waited for, but not for ever.
+    let usable: Vec<_> = world.heads.keys().copied().collect();
+    let checking = PeerView { usable, checking: 1, ..PeerView::default() };
+    world.event(Event::Peers { view: checking.clone() });
+    world.pass(3);
+    assert_eq!(world.phase(), "catching_up");
+    world.pass(2);
+    assert_eq!(world.phase(), "synced");
+    // Who is synced stays it, whoever comes.
+    world.event(Event::Peers { view: checking });
+    world.pass(1);
+    assert_eq!(world.phase(), "synced");
+    world.heads.insert(PeerId::random(), 1_200);
+    world.peers();
+    world.pass(2);
+    assert_eq!(world.window, Some((h(301), h(1_200))));
 }
 
 #[test]
@@ -130,6 +156,7 @@ fn network_that_grew_is_followed_without_a_command() {
     let mut world = World::new(&[10]);
     world.start(None);
     world.import(10);
+    world.pass(1);
     assert_eq!(world.phase(), "synced");
     world.heads.values_mut().for_each(|head| *head = 500);
     world.pass(2);
