@@ -26,7 +26,7 @@ const BATCH_BLOCKS: usize = 2048;
 
 /// Blocks whose signatures are checked together. Unit: blocks. Too low: each costs more. Too high:
 /// cores idle, as each takes so many at once.
-const ATTESTED_BLOCKS: usize = 128;
+const ATTESTED_BLOCKS: usize = 256;
 
 /// Bytes after which no further block joins a batch.
 const BATCH_BYTES: usize = 32 << 20;

@@ -23,9 +23,9 @@ use blst::{
     blst_fp_from_bendian, blst_fp_mul, blst_fp2, blst_fp2_add, blst_fp2_cneg, blst_fp2_inverse,
     blst_fp2_is_square, blst_fp2_mul, blst_fp2_sqr, blst_fp2_sqrt, blst_fp2_sub, blst_fp12,
     blst_fp12_conjugate, blst_miller_loop_n, blst_p1, blst_p1_affine, blst_p1_affine_generator,
-    blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_from_affine, blst_p1_to_affine, blst_p2,
-    blst_p2_add_or_double, blst_p2_affine, blst_p2_affine_is_inf, blst_p2_cneg,
-    blst_p2_from_affine, blst_p2_mult, blst_p2s_mult_pippenger,
+    blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_from_affine, blst_p1_mult, blst_p1_to_affine,
+    blst_p2, blst_p2_add_or_double, blst_p2_affine, blst_p2_affine_is_inf, blst_p2_cneg,
+    blst_p2_double, blst_p2_from_affine, blst_p2s_mult_pippenger,
     blst_p2s_mult_pippenger_scratch_sizeof, blst_p2s_to_affine,
 };
 
@@ -59,6 +59,20 @@ impl G1Point {
     pub(crate) fn is_infinity(&self) -> bool {
         // Safe: see the module.
         unsafe { blst_p1_affine_is_inf(&self.0) }
+    }
+
+    /// This point `weight` times.
+    pub(crate) fn times(&self, weight: NonZeroU64) -> Self {
+        let (mut sum, mut product) = (blst_p1::default(), blst_p1::default());
+        let mut point = blst_p1_affine::default();
+        let weight = weight.get().to_le_bytes();
+        // Safe: see the module. blst reads as many bytes of the weight as there are bits.
+        unsafe {
+            blst_p1_from_affine(&mut sum, &self.0);
+            blst_p1_mult(&mut product, &sum, weight.as_ptr(), 8 * WEIGHT_BYTES);
+            blst_p1_to_affine(&mut point, &product);
+        }
+        Self(point)
     }
 }
 
@@ -137,13 +151,12 @@ impl G2Sum {
         self
     }
 
-    /// This point `weight` times.
-    pub(crate) fn times(&self, weight: u64) -> Self {
-        let mut product = blst_p2::default();
-        let weight = weight.to_le_bytes();
-        // Safe: see the module. blst reads as many bytes of the weight as there are bits.
-        unsafe { blst_p2_mult(&mut product, &self.0, weight.as_ptr(), 8 * weight.len()) };
-        Self(product)
+    /// This point twice.
+    pub(crate) fn doubled(&self) -> Self {
+        let mut double = blst_p2::default();
+        // Safe: see the module.
+        unsafe { blst_p2_double(&mut double, &self.0) };
+        Self(double)
     }
 
     /// The sum of all points, each as often as its weight says; infinity for none. Pippenger's
