@@ -2,7 +2,7 @@
 
 use super::{
     LEFTOVERS, direct_calls, finds, globs, impure, leftovers, long_lines, machines, orphans,
-    repository, same_names, wrong_way,
+    repository, same_names, unguarded, wrong_way,
 };
 
 #[test]
@@ -134,6 +134,14 @@ fn call_past_the_caller_is_found() {
     finds(direct_calls, &[("src/ports/peer_network.rs", "fn request_range(&self) {}")], 0);
     finds(direct_calls, &[("src/scheduler/fetch.rs", call)], 1);
     finds(direct_calls, &[("tests/it/a.rs", "PeerNetwork::request_range(&network, a)")], 1);
+}
+
+#[test]
+fn what_the_compiler_cannot_check_is_found() {
+    let call = "fn f() { unsafe { g() } }";
+    finds(unguarded, &[(super::MAY_BE_UNSAFE, call)], 0);
+    finds(unguarded, &[("src/a.rs", "// unsafe\nfn f() { \"unsafe\"; }")], 0);
+    finds(unguarded, &[("src/a.rs", call), ("chaos/src/b.rs", "#![allow(unsafe_code)]")], 2);
 }
 
 #[test]
