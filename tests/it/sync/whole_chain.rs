@@ -23,3 +23,24 @@ async fn five_thousand_real_blocks_from_three_peers_end_at_the_same_head() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_change_in_the_middle_of_a_sync() {
+    let chain = golden();
+    let server = serve(chain.clone()).await;
+    let node = TestNode::fresh(&chain, config(&[&server])).await;
+    node.node.set_workers(1).unwrap();
+    node.node.start_sync(None).await.unwrap();
+    node.until_height(500).await;
+    node.node.set_workers(3).unwrap();
+    node.until_height(2_000).await;
+    node.node.set_workers(2).unwrap();
+    let status = node.until_synced().await;
+    assert_eq!((status.head, status.blocks_processed), (chain.head.root, 5_000));
+    let verification = node.node.verification();
+    assert!(verification.blocks >= 5_000, "{verification:?}");
+    let blocks_a_batch = verification.blocks / verification.batches;
+    assert!(blocks_a_batch >= 32, "{blocks_a_batch} blocks a batch: {verification:?}");
+    assert_eq!(verification.group_checks, verification.batches, "one check each: {verification:?}");
+    node.stop().await;
+}
