@@ -76,6 +76,21 @@ pub(crate) struct DemoArgs {
     limits: LimitArgs,
 }
 
+impl DemoArgs {
+    /// A demo of a generated chain of `blocks` blocks that leaves nothing behind.
+    pub(crate) fn generated(blocks: u64) -> Self {
+        Self {
+            blocks,
+            peers: PEERS,
+            chain: None,
+            chain_spec: None,
+            data_dir: None,
+            seed: SEED,
+            limits: LimitArgs::default(),
+        }
+    }
+}
+
 /// What a demo came to.
 #[derive(Debug)]
 pub(crate) struct Demonstrated {
