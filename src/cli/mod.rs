@@ -7,6 +7,7 @@
 //! with one line that says what and where, the causes below it, and an exit code that tells bad
 //! input from failed work.
 
+mod bench;
 mod chain;
 mod demo;
 mod ending;
@@ -68,6 +69,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Status(status::StatusArgs),
     Chain(chain::ChainArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// What every command is given.
@@ -84,7 +86,7 @@ impl Command {
     const fn default_log(&self) -> &'static str {
         match self {
             Self::Run(_) | Self::Serve(_) => "info,libp2p=warn",
-            Self::Demo(_) | Self::Status(_) | Self::Chain(_) => "warn",
+            Self::Demo(_) | Self::Status(_) | Self::Chain(_) | Self::Bench(_) => "warn",
         }
     }
 
@@ -95,6 +97,7 @@ impl Command {
             Self::Serve(args) => serve::serve(args, context).await,
             Self::Status(args) => status::status(args).await,
             Self::Chain(args) => chain::chain(args, context).await,
+            Self::Bench(args) => bench::bench(args, context).await,
         }
     }
 }

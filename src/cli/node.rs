@@ -20,14 +20,21 @@ use alys_sync::{
     node::{Node, NodeError, Ports},
     ports::{BlockSource as _, OsEntropy, RayonCompute, SystemClock},
     types::{BlockRef, Height, Multiaddr},
+    validation::process_cpu,
 };
 use libp2p::identity::Keypair;
 use supervisors::{Escalation, SupervisorExit};
 use tokio::time::timeout;
 
 use super::{
-    blocking, ending::Ending, files::FileWhileRunning, input::open_store, peak_memory,
-    progress::Progress, stop::Stop, summary::Summary,
+    blocking,
+    ending::Ending,
+    files::FileWhileRunning,
+    input::open_store,
+    peak_memory,
+    progress::Progress,
+    stop::Stop,
+    summary::{Cost, Summary},
 };
 
 /// The key of the node, in its data directory.
@@ -100,8 +107,10 @@ pub(crate) struct RunningNode {
     store: ChainStore,
     start: BlockRef,
     began: Instant,
-    /// How long it took to the goal, once that is reached.
-    took: Option<Duration>,
+    /// CPU time of the process when it began.
+    cpu_before: Option<Duration>,
+    /// What it cost to the goal, once that is reached.
+    cost: Option<Cost>,
     target: Option<Height>,
     synthetic_payloads: bool,
     /// Ends, in this order, before the node does.
@@ -121,7 +130,7 @@ impl RunningNode {
         })
         .await?;
         peak_memory::reset();
-        let (began, start) = (Instant::now(), store.head());
+        let (began, cpu_before, start) = (Instant::now(), process_cpu(), store.head());
         let options = Libp2pOptions { listen: plan.listen, ..Libp2pOptions::default() };
         let seed = seed_of(&key);
         let synthetic_payloads = plan.spec.synthetic_payloads;
@@ -156,7 +165,8 @@ impl RunningNode {
             store,
             start,
             began,
-            took: None,
+            cpu_before,
+            cost: None,
             target,
             synthetic_payloads,
             _status_file: status_file,
@@ -173,7 +183,7 @@ impl RunningNode {
             if goal == Goal::Synced
                 && let Some(watched) = self.judge(&now)
             {
-                self.took = Some(self.began.elapsed());
+                self.cost = Some(self.cost_so_far());
                 self.figures_of(now.current_height).await;
                 return watched;
             }
@@ -184,6 +194,15 @@ impl RunningNode {
                 exit = self.node.ended() => return ended(exit),
                 () = stop.asked() => return Watched::Stopped,
             }
+        }
+    }
+
+    fn cost_so_far(&self) -> Cost {
+        let cpu = self.cpu_before.zip(process_cpu());
+        Cost {
+            took: self.began.elapsed(),
+            cpu: cpu.map(|(before, now)| now.saturating_sub(before)),
+            verification: self.node.verification(),
         }
     }
 
@@ -220,13 +239,13 @@ impl RunningNode {
 
     /// Stops the node in order and tells what it came to.
     pub(crate) async fn stop(self) -> Summary {
-        let took = self.took.unwrap_or_else(|| self.began.elapsed());
+        let cost = self.cost.unwrap_or_else(|| self.cost_so_far());
         let children = self.node.children().await;
         let last = self.node.status();
         let synced = matches!(last.phase, Phase::Synced { .. });
         drop((self._status_file, self._status_server));
         shut_down(&self.node).await;
-        let mut summary = Summary::new(self.start, self.store.head(), took, last);
+        let mut summary = Summary::new(self.start, self.store.head(), cost, last);
         summary.restarts =
             children.ok().map(|children| children.iter().map(|child| child.restarts).sum());
         summary.synced = synced;

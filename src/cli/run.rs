@@ -67,14 +67,23 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct LimitArgs {
     /// Threads that verify blocks; 0 for one on each core
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = workers)]
+    #[arg(
+        long, value_name = "N", default_value_t = Self::default().workers, value_parser = workers
+    )]
     pub(crate) workers: usize,
     /// Blocks downloaded and not yet imported take at most this much memory, in MiB
     #[arg(
-        long, value_name = "N", default_value_t = 64,
+        long, value_name = "N", default_value_t = Self::default().memory_mb,
         value_parser = clap::value_parser!(u64).range(8..=65_536)
     )]
     pub(crate) memory_mb: u64,
+}
+
+impl Default for LimitArgs {
+    /// One thread on each core, 64 MiB.
+    fn default() -> Self {
+        Self { workers: 0, memory_mb: 64 }
+    }
 }
 
 /// The most threads that verify. Unit: threads. Source: no machine has more cores. Higher: a

@@ -2,10 +2,55 @@
 
 use std::{fmt, time::Duration};
 
-use alys_sync::{coordinator::SyncStatus, reputation::PeerStatus, types::BlockRef};
+use alys_sync::{
+    coordinator::SyncStatus, reputation::PeerStatus, types::BlockRef, validation::VerificationGauge,
+};
 use serde_json::{Value, json};
 
 use super::{ending::Answer, peak_memory};
+
+/// What a sync has cost until some moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// Since the start of the sync.
+    pub(crate) took: Duration,
+    /// CPU time of this process since the start of the sync. `None` where the system does not tell.
+    pub(crate) cpu: Option<Duration>,
+    /// What of it was verification.
+    pub(crate) verification: VerificationGauge,
+}
+
+impl Cost {
+    /// The part of `part` in all CPU time of this process: 0 to 1. `None` where that is not known.
+    fn share(&self, part: Duration) -> Option<f64> {
+        let all = self.cpu.filter(|all| !all.is_zero())?;
+        Some(part.as_secs_f64() / all.as_secs_f64())
+    }
+
+    /// CPU time in seconds. `None` where the system does not tell.
+    fn known(&self, part: Duration) -> Option<f64> {
+        self.cpu.map(|_| part.as_secs_f64())
+    }
+
+    fn verification_json(&self) -> Value {
+        let VerificationGauge {
+            blocks,
+            batches,
+            group_checks,
+            scan_cpu,
+            signature_cpu,
+            content_cpu,
+        } = self.verification;
+        json!({
+            "blocks": blocks,
+            "batches": batches,
+            "group_checks": group_checks,
+            "scan_cpu_seconds": self.known(scan_cpu),
+            "signature_cpu_seconds": self.known(signature_cpu),
+            "content_cpu_seconds": self.known(content_cpu),
+        })
+    }
+}
 
 /// What a sync came to, as far as it came.
 #[derive(Debug, Clone)]
@@ -16,8 +61,8 @@ pub(crate) struct Summary {
     pub(crate) head: BlockRef,
     /// Imported by this run.
     pub(crate) blocks: u64,
-    /// How long this run took.
-    pub(crate) took: Duration,
+    /// What this run cost.
+    pub(crate) cost: Cost,
     /// How often children of the tree came back up; unknown once the tree has ended.
     pub(crate) restarts: Option<u64>,
     /// Who was seen, with what each delivered.
@@ -29,12 +74,12 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// The summary of a run that began at `start` and has come to `head`.
-    pub(crate) fn new(start: BlockRef, head: BlockRef, took: Duration, last: SyncStatus) -> Self {
+    pub(crate) fn new(start: BlockRef, head: BlockRef, cost: Cost, last: SyncStatus) -> Self {
         Self {
             synced: false,
             head,
             blocks: head.height.blocks_above(start.height),
-            took,
+            cost,
             restarts: None,
             peers: last.peers,
             synthetic_payloads: false,
@@ -43,7 +88,7 @@ impl Summary {
     }
 
     fn blocks_per_second(&self) -> f64 {
-        let seconds = self.took.as_secs_f64();
+        let seconds = self.cost.took.as_secs_f64();
         if seconds > 0.0 { self.blocks as f64 / seconds } else { 0.0 }
     }
 
@@ -59,16 +104,27 @@ impl Summary {
         json
     }
 
-    fn json(&self) -> Value {
+    /// Of all CPU time of this process, the part that went into signatures: 0 to 1. `None` where
+    /// the system does not tell.
+    pub(crate) fn signature_cpu_share(&self) -> Option<f64> {
+        self.cost.share(self.cost.verification.signature_cpu)
+    }
+
+    /// The object for machines.
+    pub(crate) fn json(&self) -> Value {
         json!({
             "synced": self.synced,
             "height": self.head.height,
             "blocks": self.blocks,
-            "seconds": self.took.as_secs_f64(),
+            "seconds": self.cost.took.as_secs_f64(),
             "blocks_per_second": self.blocks_per_second(),
             "peers": self.peers.iter().map(|peer| self.peer_json(peer)).collect::<Vec<_>>(),
             "restarts": self.restarts,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "verification": self.cost.verification_json(),
+            "cpu_seconds": self.cost.cpu.map(|cpu| cpu.as_secs_f64()),
+            "signature_cpu_share": self.signature_cpu_share(),
+            "verification_cpu_share": self.cost.share(self.cost.verification.cpu()),
             "head": self.head.root,
             "synthetic_payloads": self.synthetic_payloads,
         })
@@ -84,7 +140,7 @@ impl From<Summary> for Answer {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let synced = if self.synced { "synced" } else { "not synced" };
-        let (blocks, seconds) = (self.blocks, self.took.as_secs_f64());
+        let (blocks, seconds) = (self.blocks, self.cost.took.as_secs_f64());
         let speed = self.blocks_per_second();
         writeln!(f, "{synced}: {blocks} blocks in {seconds:.1} s, {speed:.0} blocks/s")?;
         writeln!(f, "head         {} {}", self.head.height, self.head.root)?;
@@ -99,6 +155,19 @@ impl fmt::Display for Summary {
         if let Some(bytes) = self.peak_memory_bytes {
             writeln!(f, "peak memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20))?;
         }
-        Ok(())
+        write_verification(&self.cost, f)
     }
+}
+
+fn write_verification(cost: &Cost, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let VerificationGauge { blocks, batches, signature_cpu, .. } = cost.verification;
+    if batches == 0 {
+        return Ok(());
+    }
+    write!(f, "verify       ")?;
+    if let Some((cpu, share)) = cost.cpu.zip(cost.share(signature_cpu)) {
+        let (percent, seconds) = (100.0 * share, cpu.as_secs_f64());
+        write!(f, "{percent:.0} % of {seconds:.1} s CPU in signatures, ")?;
+    }
+    writeln!(f, "{batches} batches of {:.0} blocks", blocks as f64 / batches as f64)
 }

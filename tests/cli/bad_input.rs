@@ -143,6 +143,8 @@ async fn every_command_has_help_with_examples() {
         &["chain", "import"],
         &["chain", "verify"],
         &["chain", "info"],
+        &["bench"],
+        &["bench", "verify"],
     ] {
         let outcome = alys(&[command, &["--help"]].concat()).await;
         assert_eq!(outcome.code, Some(0));

@@ -18,6 +18,18 @@ async fn demo_syncs_a_generated_chain_from_other_processes() {
     assert_eq!(peers.len(), 2);
     let share: f64 = peers.iter().map(|peer| peer["share"].as_f64().unwrap()).sum();
     assert!((share - 1.0).abs() < 1e-6, "{peers:?}");
+    let verification = &summary["verification"];
+    let count = |key| verification[key].as_u64().unwrap();
+    assert!(count("blocks") >= 300, "each block that was imported was verified: {verification}");
+    assert!((1..=count("blocks")).contains(&count("batches")), "{verification}");
+    assert_eq!(count("group_checks"), count("batches"), "no signature was invalid");
+    let seconds = |key| verification[key].as_f64().unwrap();
+    let steps = ["scan_cpu_seconds", "signature_cpu_seconds", "content_cpu_seconds"].map(seconds);
+    let [cpu, signatures, all] = ["cpu_seconds", "signature_cpu_share", "verification_cpu_share"]
+        .map(|key| summary[key].as_f64().unwrap());
+    assert!(steps.iter().all(|seconds| *seconds > 0.0), "{verification}");
+    assert!(0.0 < signatures && signatures < all && all <= 1.0, "{signatures} {all}");
+    assert!((steps[1] / cpu - signatures).abs() < 1e-6, "{verification} {cpu} {signatures}");
     let blocks: u64 = peers.iter().map(|peer| peer["blocks"].as_u64().unwrap()).sum();
     assert!(blocks >= 300, "{peers:?}");
 }
@@ -30,6 +42,7 @@ async fn demo_syncs_a_given_chain() {
     assert_eq!((&summary["height"], &summary["head"]), (&json!(60), &json!(chain.head)));
     let text = alys(&args).await;
     assert!(text.code == Some(0) && text.stdout.contains("synced: 60 blocks in"), "{text:?}");
+    assert!(text.stdout.contains(" s CPU in signatures, "), "{text:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use super::{
     node::{Goal, NodePlan, RunningNode, Watched},
     progress::Progress,
     run::LimitArgs,
+    summary::Summary,
 };
 use alys_sync::types::BlockRef;
 
@@ -24,6 +25,13 @@ Examples:
   alys-sync demo --blocks 5000 --peers 8 --json
   alys-sync demo --data-dir demo       Ctrl-C, and the same again goes on where it was
   alys-sync demo --chain chain.bin --chain-spec chain.json --peers 3";
+
+/// How many processes serve where nobody chose. Unit: processes. Too low: nothing is shared between
+/// peers. Too high: their processes take the cores from the one that syncs.
+const PEERS: u8 = 3;
+
+/// What decides the generated chain where nobody chose. Another one gives a chain like it.
+const SEED: u64 = 1;
 
 /// The most serving processes. Unit: processes. Source: each connection of the syncing node takes
 /// memory, and more than a few dozen processes only measure the machine.
@@ -48,7 +56,7 @@ pub(crate) struct DemoArgs {
     blocks: u64,
     /// How many processes serve the chain
     #[arg(
-        long, value_name = "N", default_value_t = 3,
+        long, value_name = "N", default_value_t = PEERS,
         value_parser = clap::value_parser!(u8).range(1..=PEERS_MAX)
     )]
     peers: u8,
@@ -62,10 +70,33 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Decides the generated chain
-    #[arg(long, value_name = "S", default_value_t = 1, conflicts_with = "chain")]
+    #[arg(long, value_name = "S", default_value_t = SEED, conflicts_with = "chain")]
     seed: u64,
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+impl DemoArgs {
+    /// A demo of a generated chain of `blocks` blocks that leaves nothing behind.
+    pub(crate) fn generated(blocks: u64) -> Self {
+        Self {
+            blocks,
+            peers: PEERS,
+            chain: None,
+            chain_spec: None,
+            data_dir: None,
+            seed: SEED,
+            limits: LimitArgs::default(),
+        }
+    }
+}
+
+/// What a demo came to.
+#[derive(Debug)]
+pub(crate) struct Demonstrated {
+    pub(crate) summary: Summary,
+    /// The last block of the chain.
+    pub(crate) expected: BlockRef,
 }
 
 /// The node believes it is synced, and is not at the end of the chain.
@@ -77,18 +108,23 @@ struct WrongHead {
 }
 
 pub(crate) async fn demo(args: DemoArgs, context: Context) -> Result<Answer, Ending> {
+    perform(&args, &context).await.map(Answer::from)
+}
+
+/// Does all that a demo does.
+pub(crate) async fn perform(args: &DemoArgs, context: &Context) -> Result<Demonstrated, Ending> {
     let dir = WorkDir::open(args.data_dir.as_deref())?;
     let keeps = args.data_dir.is_some();
     let prepared = {
         let (path, context) = (dir.path().to_owned(), context.clone());
-        let origin = prepared::Wanted::from(&args);
+        let origin = prepared::Wanted::from(args);
         blocking(move || prepared::prepare(&path, &origin, &context)).await?
     };
     let servers = tokio::select! {
         servers = Servers::start(&prepared, args.peers) => servers?,
         () = context.stop.asked() => return Err(Ending::interrupted(advice(keeps))),
     };
-    let outcome = sync(&args, &context, &prepared, &servers, dir.path(), keeps).await;
+    let outcome = sync(args, context, &prepared, &servers, dir.path(), keeps).await;
     servers.stop().await;
     outcome
 }
@@ -100,7 +136,7 @@ async fn sync(
     servers: &Servers,
     dir: &std::path::Path,
     keeps: bool,
-) -> Result<Answer, Ending> {
+) -> Result<Demonstrated, Ending> {
     let plan = NodePlan {
         spec: prepared.spec.clone(),
         genesis: prepared.genesis.clone(),
@@ -121,14 +157,22 @@ async fn sync(
     let mut summary = node.stop().await;
     let (found, expected) = (summary.head, prepared.head);
     summary.synced = matches!(watched, Ok(Watched::Reached)) && found == expected;
-    let mut answer = Answer::from(summary);
-    answer.json.insert("expected_head".to_owned(), json!(expected.root));
-    match watched {
-        Ok(Watched::Reached) if found == expected => Ok(answer),
-        Ok(Watched::Reached) => Err(Ending::failed(WrongHead { found, expected }).with(answer)),
-        Ok(Watched::Stopped) => Err(Ending::interrupted(advice(keeps)).with(answer)),
-        Ok(Watched::Failed(failure)) => Err(Ending::failed(failure).with(answer)),
-        Err(ended) => Err(Ending::failed(ended).with(answer)),
+    let demonstrated = Demonstrated { summary, expected };
+    let ending = match watched {
+        Ok(Watched::Reached) if found == expected => return Ok(demonstrated),
+        Ok(Watched::Reached) => Ending::failed(WrongHead { found, expected }),
+        Ok(Watched::Stopped) => Ending::interrupted(advice(keeps)),
+        Ok(Watched::Failed(failure)) => Ending::failed(failure),
+        Err(ended) => Ending::failed(ended),
+    };
+    Err(ending.with(demonstrated.into()))
+}
+
+impl From<Demonstrated> for Answer {
+    fn from(Demonstrated { summary, expected }: Demonstrated) -> Self {
+        let mut answer = Self::from(summary);
+        answer.json.insert("expected_head".to_owned(), json!(expected.root));
+        answer
     }
 }
 

@@ -8,7 +8,11 @@ use super::*;
 use crate::{
     consensus::{
         authorities::AuthoritySet,
-        bls::{SecretKey, Signature, cancelling_keys, curve::G2Sum, infinity_signature},
+        bls::{
+            SecretKey, Signature, WeightedSignature, cancelling_keys, curve::G2Sum,
+            infinity_signature, verify_with_blst_batch,
+        },
+        generate::{SignedRootsOptions, signed_roots},
         majority::SignerSet,
     },
     types::BlockRoot,
@@ -229,6 +233,31 @@ fn swapped_signatures_never_pass() {
         assert!(!SignatureBatch::new(&claims, &mut Seeded::new(seed)).holds());
     }
     assert_eq!(check(claims).invalid, [0, 1]);
+}
+
+#[test]
+fn batch_agrees_with_the_batch_of_blst() {
+    for (authorities, wrong) in [(3, 0), (5, 0), (15, 0), (3, 1), (5, 1), (15, 2)] {
+        let options = SignedRootsOptions { authorities, count: 24, wrong, seed: 5 };
+        let signed = signed_roots(options).unwrap();
+        let set = signed.authorities();
+        let claims: Vec<_> = (signed.roots().iter())
+            .map(|one| {
+                let signature = one.signature.as_bytes();
+                SignatureClaim::new(set, one.signers, one.root, signature).unwrap()
+            })
+            .collect();
+        assert_eq!(check(claims).invalid.len(), wrong);
+        let mut weights = Seeded::new(8);
+        let weighted = signed.roots().iter().map(|one| WeightedSignature {
+            key: set.aggregate(one.signers).unwrap(),
+            root: one.root,
+            signature: one.signature.as_bytes(),
+            weight: weights.draw(),
+        });
+        assert_eq!(verify_with_blst_batch(weighted), wrong == 0);
+    }
+    assert!(verify_with_blst_batch([]) && check(Vec::new()).invalid.is_empty(), "nothing");
 }
 
 /// The most products of pairings that a search for `bad` of `all` may take.

@@ -55,6 +55,11 @@ impl G1Point {
         Self(point)
     }
 
+    /// The point as blst has it.
+    pub(super) const fn affine(self) -> blst_p1_affine {
+        self.0
+    }
+
     /// Whether this is the point at infinity.
     pub(crate) fn is_infinity(&self) -> bool {
         // Safe: see the module.

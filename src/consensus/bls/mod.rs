@@ -8,10 +8,12 @@
 //! Failure: bytes that are no key or no point are a [`BlsError`]; a signature that does not
 //! verify is `false`. Points at infinity verify nothing.
 
+mod blst_batch;
 pub(crate) mod curve;
 mod hash;
 mod keys;
 
+pub use blst_batch::{WeightedSignature, verify_with_blst_batch};
 pub(crate) use hash::{MessagePoint, clear_cofactor};
 pub use keys::{
     BlsError, DOMAIN, PUBLIC_KEY_BYTES, PublicKey, SIGNATURE_BYTES, SecretKey, Signature,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rand::{Rng as _, rngs::StdRng, seq::SliceRandom as _};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -36,6 +37,14 @@ impl Authorities {
     /// The set as verifiers know it.
     pub const fn set(&self) -> &AuthoritySet {
         &self.set
+    }
+
+    /// Some of the authorities, from a bare majority to all.
+    pub(super) fn some_majority(&self, rng: &mut StdRng) -> SignerSet {
+        let mut indexes: Vec<_> = (0..self.set.len()).collect();
+        indexes.shuffle(rng);
+        let count = rng.random_range(self.set.majority()..=self.set.len());
+        SignerSet::below(self.set.len(), indexes.into_iter().take(count))
     }
 
     /// The approval of `signers` for the block with this root. Signed once with the sum of their

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rand::{Rng, rngs::StdRng, seq::SliceRandom};
+use rand::Rng as _;
 use rayon::prelude::*;
 
 use super::{GenerateError, GenerateOptions, GeneratedChain, content};
@@ -95,16 +95,7 @@ impl<'a> Blocks<'a> {
         let message = content::message(self.tip.root, Slot::new(self.tip_slot), payload);
         let root = message.root();
         self.tip = LinkPoint { height, root, execution_hash };
-        Unsigned { message, root, signers: self.signers(&mut rng) }
-    }
-
-    /// Some of the authorities, from a bare majority to all.
-    fn signers(&self, rng: &mut StdRng) -> SignerSet {
-        let set = self.chain.authorities().set();
-        let mut indexes: Vec<_> = (0..set.len()).collect();
-        indexes.shuffle(rng);
-        let count = rng.random_range(set.majority()..=set.len());
-        SignerSet::below(set.len(), indexes.into_iter().take(count))
+        Unsigned { message, root, signers: self.chain.authorities().some_majority(&mut rng) }
     }
 }
 

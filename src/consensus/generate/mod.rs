@@ -14,12 +14,14 @@
 mod authorities;
 mod blocks;
 mod content;
+mod signed_roots;
 mod transactions;
 
 use std::sync::Arc;
 
 pub use authorities::Authorities;
 pub use blocks::Blocks;
+pub use signed_roots::{SignedRoot, SignedRoots, SignedRootsOptions, signed_roots};
 pub use transactions::Transactions;
 
 use super::{
