@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 22] = [
+const PURE: [&str; 24] = [
     "src/types/",
     "src/wire/",
     "src/consensus/",
@@ -52,6 +52,8 @@ const PURE: [&str; 22] = [
     "src/reputation/book.rs",
     "src/reputation/evidence.rs",
     "src/scheduler/core.rs",
+    "src/scheduler/core/",
+    "src/scheduler/hedge.rs",
     "src/scheduler/height_set.rs",
     "src/scheduler/peer_load.rs",
     "src/validation/batcher.rs",

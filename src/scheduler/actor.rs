@@ -7,7 +7,10 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::{
+    sync::oneshot,
+    task::{AbortHandle, JoinSet},
+};
 
 use super::{
     SchedulerMsg, Settings,
@@ -70,7 +73,14 @@ pub struct State {
     core: Core<Arc<Segment>>,
     peers: BTreeSet<PeerId>,
     tasks: JoinSet<()>,
-    fetches: BTreeMap<RequestId, AbortHandle>,
+    fetches: BTreeMap<RequestId, Task>,
+}
+
+/// A fetch task.
+struct Task {
+    abort: AbortHandle,
+    /// The task receives for as long as this is there.
+    running: Option<oneshot::Sender<()>>,
 }
 
 impl Actor for DownloadScheduler {
@@ -153,7 +163,7 @@ fn panicked(state: &mut State) -> Vec<Event<Arc<Segment>>> {
     let mut settled = Vec::new();
     while let Some(ended) = state.tasks.try_join_next_with_id() {
         let Err(error) = ended else { continue };
-        let lost = state.fetches.iter().find(|(_, task)| task.id() == error.id());
+        let lost = state.fetches.iter().find(|(_, task)| task.abort.id() == error.id());
         if let Some((&request, _)) = lost {
             tracing::error!(%error, request = request.0, "a fetch task panicked");
             state.fetches.remove(&request);
@@ -193,7 +203,13 @@ fn perform(myself: &ActorRef<SchedulerMsg>, state: &mut State, effects: Vec<Effe
             }
             Effect::Cancel { request } => {
                 if let Some(task) = state.fetches.remove(&request) {
-                    task.abort();
+                    task.abort.abort();
+                }
+            }
+            Effect::Stop { request } => {
+                if let Some(task) = state.fetches.get_mut(&request) {
+                    // Dropping the sender stops it; one that has ended needs no stopping.
+                    drop(task.running.take());
                 }
             }
             // An importer that is down gets everything unimported again when it is back.
@@ -221,7 +237,8 @@ fn start_fetch(
         reputation: state.args.reputation.clone(),
         block_deadline: state.args.settings.block_deadline,
     };
+    let (running, stopped) = oneshot::channel();
     let fetch = Fetch { request, peer, range, permit, span };
-    let task = state.tasks.spawn(fetch::run(context, fetch, myself.clone()));
-    state.fetches.insert(request, task);
+    let abort = state.tasks.spawn(fetch::run(context, fetch, myself.clone(), stopped));
+    state.fetches.insert(request, Task { abort, running: Some(running) });
 }

@@ -8,11 +8,20 @@
 //!   released, exactly one of them;
 //! - **order**: segments are released in order of height, each height once until an import
 //!   refuses it;
-//! - **pipeline**: no peer has more requests than its limit.
+//! - **pipeline**: no peer has more requests than its limit;
+//! - **race**: at most two requests are open for a height, and then for the front only; the first
+//!   piece of either ends the other.
+
+#[cfg(test)]
+mod invariants;
+mod race;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use race::{Rival, without};
+
 use super::{
+    hedge::Hedging,
     height_set::HeightSet,
     peer_load::{PeerLoad, ReplyEnd, choose},
     settings::Settings,
@@ -60,8 +69,10 @@ pub(crate) enum Event<S> {
 pub(crate) enum Effect<S> {
     /// Ask `peer` for `range`. Answered by [`Event::Ended`].
     Fetch { request: RequestId, peer: PeerId, range: HeightRange, bytes: u64 },
-    /// Give up a request.
+    /// Give up a request, and what of it is being verified.
     Cancel { request: RequestId },
+    /// Receive no more of a request. What of it is being verified goes on.
+    Stop { request: RequestId },
     /// Import this next.
     Release(S),
 }
@@ -71,6 +82,10 @@ struct Flight {
     asked: HeightRange,
     /// What has not arrived; `None` when all did.
     missing: Option<HeightRange>,
+    /// When it was sent, or when the latest piece of it arrived.
+    since: Duration,
+    /// The other request for the same blocks.
+    rival: Option<Rival>,
 }
 
 impl Flight {
@@ -111,6 +126,7 @@ pub(crate) struct Core<S> {
     released: BTreeMap<Height, S>,
     next_request: u64,
     bytes_per_block: u64,
+    hedging: Hedging,
 }
 
 /// Figures of the window, for status and tests.
@@ -128,6 +144,17 @@ pub struct WindowGauge {
     pub held_blocks: u64,
     /// Heights given to the importer and not imported yet.
     pub released_blocks: u64,
+    /// How often the front was asked of a second peer, since the scheduler started.
+    pub hedges_sent: u64,
+    /// How often the second peer was first.
+    pub hedges_won: u64,
+}
+
+impl WindowGauge {
+    /// Whether no height of the window is under way.
+    pub fn is_empty(&self) -> bool {
+        Self { hedges_sent: 0, hedges_won: 0, ..*self } == Self::default()
+    }
 }
 
 impl<S: Held> Core<S> {
@@ -146,6 +173,7 @@ impl<S: Held> Core<S> {
             released: BTreeMap::new(),
             next_request: 0,
             bytes_per_block: BYTES_PER_BLOCK_FIRST,
+            hedging: Hedging::default(),
         }
     }
 
@@ -163,12 +191,15 @@ impl<S: Held> Core<S> {
             in_flight_blocks: self
                 .flights
                 .values()
+                .filter(|flight| !matches!(flight.rival, Some(Rival::First(_))))
                 .filter_map(|flight| flight.missing)
                 .map(HeightRange::count)
                 .sum(),
             verifying_blocks: self.verifying.values().map(|(range, _)| range.count()).sum(),
             held_blocks: blocks(&self.held),
             released_blocks: blocks(&self.released),
+            hedges_sent: self.hedging.sent,
+            hedges_won: self.hedging.won,
         }
     }
 
@@ -184,7 +215,9 @@ impl<S: Held> Core<S> {
                 load.score = score;
             }
             Event::PeerUnusable { peer } => self.drop_peer(peer, &mut effects),
-            Event::Arrived { request, range, bytes } => self.arrived(now, request, range, bytes),
+            Event::Arrived { request, range, bytes } => {
+                self.arrived(now, request, (range, bytes), &mut effects);
+            }
             Event::Verified { request, range, segments } => {
                 self.verified(request, range, segments);
             }
@@ -217,20 +250,34 @@ impl<S: Held> Core<S> {
             let (Some(range), _) = range.split_at(load.request_size(self.bytes_per_block)) else {
                 break;
             };
-            let bytes = (range.count() + RESERVE_BLOCKS).saturating_mul(self.bytes_per_block);
+            let bytes = reserved(range, self.bytes_per_block);
             if bytes > available && start > self.next_import {
                 break;
             }
             available = available.saturating_sub(bytes);
-            let request = RequestId(self.next_request);
-            self.next_request += 1;
-            load.sent(request, range.count(), now);
             self.wanted.remove(range);
-            self.flights.insert(request, Flight { peer, asked: range, missing: Some(range) });
-            effects.push(Effect::Fetch { request, peer, range, bytes });
+            effects.push(self.send(now, peer, range, None));
             from = range.last().saturating_add(1);
         }
+        effects.extend(self.hedge(now));
         effects
+    }
+
+    fn send(
+        &mut self,
+        now: Duration,
+        peer: PeerId,
+        range: HeightRange,
+        rival: Option<Rival>,
+    ) -> Effect<S> {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        if let Some(load) = self.peers.get_mut(&peer) {
+            load.sent(request, range.count(), now);
+        }
+        let flight = Flight { peer, asked: range, missing: Some(range), since: now, rival };
+        self.flights.insert(request, flight);
+        Effect::Fetch { request, peer, range, bytes: reserved(range, self.bytes_per_block) }
     }
 
     /// The permit for a planned request was not granted after all: its heights are wanted again.
@@ -278,12 +325,20 @@ impl<S: Held> Core<S> {
         self.peers.remove(&peer);
     }
 
-    fn arrived(&mut self, now: Duration, request: RequestId, range: HeightRange, bytes: u64) {
+    fn arrived(
+        &mut self,
+        now: Duration,
+        request: RequestId,
+        (range, bytes): (HeightRange, u64),
+        effects: &mut Vec<Effect<S>>,
+    ) {
+        let missing = self.flights.get(&request).and_then(|flight| flight.missing);
+        let fits = |m: HeightRange| range.start() == m.start() && range.count() <= m.count();
+        let Some(missing) = missing.filter(|missing| fits(*missing)) else { return };
+        self.end_race(now, request, effects);
         let Some(flight) = self.flights.get_mut(&request) else { return };
-        let Some(missing) = flight.missing else { return };
-        if range.start() != missing.start() || range.count() > missing.count() {
-            return;
-        }
+        self.hedging.arrived(range.count(), now.saturating_sub(flight.since));
+        flight.since = now;
         flight.missing = missing.split_at(range.count()).1;
         if let Some(load) = self.peers.get_mut(&flight.peer) {
             load.arrived(range.count(), now);
@@ -323,8 +378,16 @@ impl<S: Held> Core<S> {
 
     fn ended(&mut self, now: Duration, request: RequestId, end: ReplyEnd) {
         let Some(flight) = self.flights.remove(&request) else { return };
-        if let Some(missing) = flight.missing {
-            self.wanted.insert(missing);
+        let rival = match flight.rival {
+            Some(Rival::First(rival) | Rival::Second(rival)) => self.flights.get_mut(&rival),
+            None => None,
+        };
+        let rival = rival.and_then(|rival| {
+            rival.rival = None;
+            rival.missing
+        });
+        for range in flight.missing.into_iter().flat_map(|missing| without(missing, rival)) {
+            self.wanted.insert(range);
         }
         if let Some(load) = self.peers.get_mut(&flight.peer) {
             let counts = (flight.asked.count(), flight.got());
@@ -406,53 +469,11 @@ impl<S: Held> Core<S> {
             self.horizon = edge.saturating_add(1);
         }
     }
+}
 
-    /// Panics where an invariant of the module is broken.
-    #[cfg(test)]
-    pub(crate) fn check(&self) {
-        if self.last.is_none() {
-            assert_eq!(self.gauge(), WindowGauge::default());
-            return;
-        }
-        let mut states: BTreeMap<Height, &'static str> = BTreeMap::new();
-        let mut put = |range: HeightRange, state| {
-            for height in range.heights() {
-                if height < self.next_import {
-                    // A segment that import is half way through.
-                    assert_eq!(state, "released", "{height} is {state} below the head");
-                    continue;
-                }
-                let before = states.insert(height, state);
-                assert_eq!(before, None, "{height} is {before:?} and {state}");
-            }
-        };
-        self.wanted.iter().for_each(|range| put(range, "wanted"));
-        self.verifying.values().for_each(|(range, _)| put(*range, "verifying"));
-        self.flights.values().filter_map(|f| f.missing).for_each(|range| put(range, "in flight"));
-        self.held.values().for_each(|segment| put(segment.range(), "held"));
-        self.released.values().for_each(|segment| put(segment.range(), "released"));
-        if let Some(window) = self
-            .horizon
-            .checked_sub(1)
-            .and_then(|last| HeightRange::inclusive(self.next_import, last))
-        {
-            for height in window.heights() {
-                let state = states.remove(&height);
-                assert!(state.is_some(), "{height} is lost");
-                assert_eq!(state == Some("released"), height < self.next_release, "{height}");
-            }
-        }
-        assert!(states.is_empty(), "outside the window: {states:?}");
-        for load in self.peers.values() {
-            assert!(load.in_flight.len() <= self.settings.requests_per_peer_max);
-            let outstanding: u64 = load
-                .in_flight
-                .iter()
-                .map(|request| self.flights[request].missing.map_or(0, HeightRange::count))
-                .sum();
-            assert_eq!(load.outstanding, outstanding);
-        }
-    }
+/// Bytes that a request for `range` reserves.
+fn reserved(range: HeightRange, bytes_per_block: u64) -> u64 {
+    (range.count() + RESERVE_BLOCKS).saturating_mul(bytes_per_block)
 }
 
 #[cfg(test)]

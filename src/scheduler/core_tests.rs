@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "core/race_tests.rs"]
+mod race;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Blocks {
     range: HeightRange,
@@ -71,6 +74,9 @@ impl World {
                     self.open.remove(&request);
                     self.verifying.retain(|(by, ..)| *by != request);
                 }
+                Effect::Stop { request } => {
+                    self.open.remove(&request);
+                }
                 Effect::Release(blocks) => {
                     let next = self.released.last().map_or(self.imported, |b| b.range.last());
                     assert_eq!(blocks.range.start(), next.saturating_add(1), "out of order");
@@ -137,7 +143,7 @@ impl World {
             self.verify(0, |_| false);
             self.import(usize::MAX);
             self.event(Event::Imported { head: self.imported });
-            if self.core.gauge() == WindowGauge::default() {
+            if self.core.gauge().is_empty() {
                 return;
             }
         }

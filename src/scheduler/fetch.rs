@@ -8,7 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ractor::ActorRef;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use tracing::{Instrument as _, Span};
 
 use super::{SchedulerMsg, message::FetchReport, peer_load::ReplyEnd};
@@ -16,7 +20,7 @@ use crate::{
     flow::{BytePermit, Origin, RawSegment, RequestId},
     ports::RequestError,
     reputation::{Evidence, ReputationHandle},
-    resilience::PeerCaller,
+    resilience::{PeerCaller, RangeCall},
     types::{HeightRange, PeerId},
     validation::{Urgency, ValidatorHandle, Verdict},
 };
@@ -26,6 +30,9 @@ use crate::{
 const PIECE_BLOCKS: usize = 32;
 /// The same in bytes, for large blocks.
 const PIECE_BYTES: u64 = 1 << 20;
+/// How long blocks wait for others of their piece. Unit: time. Too low: a message for few blocks on
+/// slow links. Too high: what a stalled reply has delivered is used late.
+const PIECE_WAIT: Duration = Duration::from_millis(100);
 
 /// What every fetch task needs.
 #[derive(Clone)]
@@ -45,12 +52,22 @@ pub(super) struct Fetch {
     pub(super) span: Span,
 }
 
-/// Runs one request to its end and reports to `scheduler`.
-pub(super) async fn run(context: FetchContext, fetch: Fetch, scheduler: ActorRef<SchedulerMsg>) {
+/// Runs one request to its end and reports to `scheduler`. When `stopped` resolves it receives no
+/// more, and ends when what has gone to verification is verified.
+pub(super) async fn run(
+    context: FetchContext,
+    fetch: Fetch,
+    scheduler: ActorRef<SchedulerMsg>,
+    stopped: oneshot::Receiver<()>,
+) {
     let (request, span) = (fetch.request, fetch.span.clone());
     let report = Reporter { scheduler, request };
     let mut verdicts = JoinSet::new();
-    let end = receive(&context, fetch, &report, &mut verdicts).instrument(span).await;
+    let end = tokio::select! {
+        biased;
+        _ = stopped => ReplyEnd::Cancelled,
+        end = receive(&context, fetch, &report, &mut verdicts).instrument(span) => end,
+    };
     report.send(FetchReport::Ended { end });
     while verdicts.join_next().await.is_some() {}
     report.send(FetchReport::Settled);
@@ -74,6 +91,18 @@ struct Piece {
     rest: Option<HeightRange>,
     blocks: Vec<Bytes>,
     bytes: u64,
+    /// When it goes on even if it is small; none while it is empty.
+    due: Option<Instant>,
+}
+
+impl Piece {
+    /// The next block of `call`, or nothing when the piece is due before.
+    async fn next(&self, call: &mut RangeCall) -> Option<Option<Result<Bytes, RequestError>>> {
+        match self.due {
+            Some(due) => timeout_at(due, call.next()).await.ok(),
+            None => Some(call.next().await),
+        }
+    }
 }
 
 async fn receive(
@@ -87,12 +116,14 @@ async fn receive(
         Ok(call) => call,
         Err(error) => return failed(context, peer, error),
     };
-    let mut piece = Piece { rest: Some(fetch.range), blocks: Vec::new(), bytes: 0 };
+    let mut piece = Piece { rest: Some(fetch.range), blocks: Vec::new(), bytes: 0, due: None };
     let end = loop {
-        match call.next().await {
-            None => break ReplyEnd::Closed,
-            Some(Err(error)) => break failed(context, peer, error),
-            Some(Ok(block)) => {
+        match piece.next(&mut call).await {
+            None => send_piece(context, &mut fetch, &mut piece, report, verdicts),
+            Some(None) => break ReplyEnd::Closed,
+            Some(Some(Err(error))) => break failed(context, peer, error),
+            Some(Some(Ok(block))) => {
+                piece.due.get_or_insert_with(|| Instant::now() + PIECE_WAIT);
                 piece.bytes += block.len() as u64;
                 piece.blocks.push(block);
                 // While memory is short the stream is simply not read: no deadline runs.
@@ -116,6 +147,7 @@ fn send_piece(
     report: &Reporter,
     verdicts: &mut JoinSet<()>,
 ) {
+    piece.due = None;
     let Some(rest) = piece.rest else { return };
     let (Some(range), rest) = rest.split_at(piece.blocks.len() as u64) else { return };
     piece.rest = rest;

@@ -4,7 +4,10 @@ use futures::{StreamExt as _, stream};
 use ractor::Actor as _;
 use supervisors::{ChildHandle, ChildSpec, SupervisorHandle};
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver},
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        oneshot,
+    },
     task::JoinHandle,
     time::sleep,
 };
@@ -32,6 +35,8 @@ struct World {
     reports: UnboundedReceiver<SchedulerMsg>,
     evidence: UnboundedReceiver<ReputationMsg>,
     verify: UnboundedReceiver<ValidatorMsg>,
+    /// The task receives for as long as this is there.
+    running: Option<oneshot::Sender<()>>,
     _tree: SupervisorHandle,
 }
 
@@ -74,17 +79,20 @@ impl World {
             reports,
             evidence: reputation.told,
             verify: held.told,
+            running: None,
             _tree: tree,
         }
     }
 
     /// Fetches `count` blocks from `start` on with a permit of `bytes`.
-    fn fetch(&self, start: u64, count: u64, bytes: u64) -> JoinHandle<()> {
+    fn fetch(&mut self, start: u64, count: u64, bytes: u64) -> JoinHandle<()> {
         let range = HeightRange::new(Height::new(start), count).unwrap();
         let permit = self.budget.try_reserve(range.start(), bytes).unwrap();
         let span = Span::none();
         let fetch = Fetch { request: RequestId(7), peer: peer(1), range, permit, span };
-        tokio::spawn(run(self.context.clone(), fetch, self.scheduler.clone()))
+        let (running, stopped) = oneshot::channel();
+        self.running = Some(running);
+        tokio::spawn(run(self.context.clone(), fetch, self.scheduler.clone(), stopped))
     }
 
     async fn report(&mut self) -> FetchReport {
@@ -283,6 +291,34 @@ async fn aborted_task_gives_its_bytes_back_and_says_nothing_more() {
     sleep(DEADLINE).await;
     assert!(world.reports.try_recv().is_err());
     assert!(world.evidence().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_task_receives_no_more_and_what_was_received_is_still_verified() {
+    let sent = || stream_of(dummies(40, 100)).chain(stream::pending()).boxed();
+    let mut world = World::new(NetworkDouble::new(move |_, _| Ok(sent())), Pool::Held).await;
+    let task = world.fetch(1, 70, 7_000);
+    let (segment, reply) = world.next_piece().await;
+    assert_eq!(words(&world.report().await), "arrived 1..=32");
+    drop(world.running.take());
+    assert_eq!(words(&world.report().await), "ended Cancelled");
+    assert_eq!(world.budget.gauge().used, 3_200, "only what is being verified is held");
+    drop(segment);
+    reply.send(Verdict { good: Vec::new(), faults: Vec::new() }).unwrap();
+    assert_eq!(world.reports().await, ["verified 1..=32: ", "settled"]);
+    task.await.unwrap();
+    let evidence = world.evidence().await;
+    assert!(evidence.iter().all(|told| told.starts_with("delivered")), "{evidence:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_blocks_of_a_reply_that_stalls_go_on_after_a_moment() {
+    let sent = || stream_of(dummies(3, 100)).chain(stream::pending()).boxed();
+    let mut world = World::new(NetworkDouble::new(move |_, _| Ok(sent())), Pool::Held).await;
+    let began = Instant::now();
+    let _task = world.fetch(1, 70, 7_000);
+    let (segment, _) = world.next_piece().await;
+    assert_eq!((segment.range.count(), began.elapsed()), (3, PIECE_WAIT));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ mod actor;
 mod core;
 mod fetch;
 mod handle;
+mod hedge;
 mod height_set;
 mod message;
 mod peer_load;

@@ -35,6 +35,9 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause after failures. Too low: a dead peer costs a deadline often. Too high: a peer
 /// that came back is idle for long.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Pause of a peer that another was quicker than at the front. Unit: time. Too low: it gets the
+/// next front too. Too high: one lost packet costs a good peer's time.
+const PAUSE_LATE: Duration = Duration::from_secs(1);
 /// Weight of a new sample in the measured rate, as 1/n.
 const RATE_SAMPLE_WEIGHT: u64 = 4;
 
@@ -103,6 +106,14 @@ impl PeerLoad {
         !lacking
             && now >= self.paused_until
             && self.in_flight.len() < self.requests_max(bytes_per_block, settings)
+    }
+
+    /// Whether it may be asked for blocks that another peer is late with. A full pipeline does not
+    /// matter then: the front is worth a place in front of the queue.
+    pub(crate) fn accepts_hedge(&self, start: Height, now: Duration, settings: &Settings) -> bool {
+        let lacking = self.lacks.is_some_and(|(from, until)| start >= from && now < until);
+        let has_room = self.in_flight.len() < settings.requests_per_peer_max;
+        self.proven && !lacking && now >= self.paused_until && has_room
     }
 
     fn requests_max(&self, bytes_per_block: u64, settings: &Settings) -> usize {
@@ -190,6 +201,12 @@ impl PeerLoad {
             self.full_replies = 0;
             self.size = (self.size * 2).min(settings.batch_size_max);
         }
+    }
+
+    /// Another peer was asked for the same later, and was first: ask it for no more until what it
+    /// owes has come or failed, or the pause is over.
+    pub(crate) fn was_late(&mut self, now: Duration) {
+        self.paused_until = self.paused_until.max(now + PAUSE_LATE);
     }
 
     /// Its blocks did not fit our chain: prefer others for a while.
