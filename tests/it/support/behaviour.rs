@@ -112,6 +112,26 @@ pub fn silent(
     }
 }
 
+/// Sends a quarter of the blocks asked for, and then hangs until nobody waits for more.
+pub fn hanging(
+    chain: Arc<TestChain>,
+) -> impl Fn(RawRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+    move |request| {
+        let chain = Arc::clone(&chain);
+        async move {
+            let blocks = honest(&chain, &request);
+            let sent = blocks.len().div_ceil(4);
+            for block in &blocks[..sent] {
+                send(&request.reply, block).await;
+            }
+            if sent < blocks.len() {
+                request.reply.gone().await;
+            }
+        }
+        .boxed()
+    }
+}
+
 /// Sends half of the blocks asked for, then half a chunk, then closes.
 pub fn cut(
     chain: Arc<TestChain>,

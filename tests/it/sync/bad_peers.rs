@@ -7,8 +7,8 @@ use alys_sync::{
 };
 
 use crate::support::{
-    Server, TestChain, TestNode,
-    behaviour::{Counter, changing, cut, empty, one_block, silent},
+    DEADLINE, Server, TestChain, TestNode,
+    behaviour::{Counter, changing, cut, empty, hanging, one_block, silent},
     config, generated, golden, serve, serve_raw,
 };
 
@@ -82,6 +82,24 @@ async fn silent_peer_loses_its_ranges_to_others_and_is_not_banned() {
     let honest = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&quiet, &honest]).await;
     assert_eq!(state_of(&node, &quiet), PeerState::Usable);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() {
+    let chain = Arc::new(golden().until(1_500));
+    let hangs = serve_raw(hanging(chain.clone())).await;
+    let honest = serve(chain.clone()).await;
+    let mut config = config(&[&hangs, &honest]);
+    // Only another peer can help: this test would be over before the deadline is.
+    config.download.block_deadline = 10 * DEADLINE;
+    let node = TestNode::fresh(&chain, config).await;
+    node.node.start_sync(None).await.unwrap();
+    let status = node.until_synced().await;
+    assert_eq!(status.head, chain.head.root);
+    let window = node.node.window().await.unwrap();
+    assert!(window.hedges_won > 0, "{window:?}");
+    assert_eq!(state_of(&node, &hangs), PeerState::Usable, "slow is not false");
     node.stop().await;
 }
 
