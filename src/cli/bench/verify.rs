@@ -27,9 +27,10 @@ Examples:
 /// among them; reading a block; the whole pool; its share of a sync
 ///
 /// Ratios are taken within each round, where everything runs in turn, and the median over all
-/// rounds is told; so they hold on a busy machine too, but for those of the whole pool, which are
-/// wall time. Everything else is CPU time. The last part is a demo: a fresh node that syncs a
-/// generated chain from three processes. Ends with 0 however fast it was.
+/// rounds is told. Everything but the pool is CPU time, so it holds on a busy machine too. The pool
+/// is wall time: its figures mean little where the cores used are fewer than the workers. The last
+/// part is a demo: a fresh node that syncs a generated chain from three processes. Ends with 0
+/// however fast it was.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArgs {
