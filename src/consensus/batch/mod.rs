@@ -20,7 +20,7 @@
 //!
 //! Pairings are what costs, and pairings with a common first argument merge: e(P, A) e(P, B) =
 //! e(P, A + B). Authorities are few, so claims are grouped by their signers, or, where nearly every
-//! claim has its own set of signers, by single authority: see [`groups`].
+//! claim has its own set of signers, by single authority: see `groups.rs`.
 //!
 //! # When it does not hold
 //! The batch is halved again and again. The value of a batch (left side over right side) is the
