@@ -89,6 +89,7 @@ impl Node {
             blocks_per_second: 0.0,
             bytes_per_second: 0.0,
             eta_seconds: None,
+            stalled: None,
             production: Gate::NotFollowing,
             last_checkpoint: None,
             usable_peers: 0,

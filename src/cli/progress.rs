@@ -61,6 +61,9 @@ impl Progress {
         let phase = status.phase.name();
         let (height, target) = (status.current_height, status.target_height);
         let message = || {
+            if let Some(stall) = &status.stalled {
+                return format!("{}, {stall}", phase.replace('_', " "));
+            }
             format!(
                 "{}, {:.0} blocks/s, {} peers, ETA {}",
                 phase.replace('_', " "),

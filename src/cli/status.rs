@@ -120,6 +120,9 @@ fn text(report: &NodeReport) -> String {
     if let Some(failure) = &sync.failure {
         lines.insert(1, format!("failure     {failure}"));
     }
+    if let Some(stall) = &sync.stalled {
+        lines.insert(1, format!("stalled     {stall}"));
+    }
     if let Some(seconds) = sync.eta_seconds.filter(|_| sync.current_height < sync.target_height) {
         lines.push(format!("ETA         {seconds:.0} s"));
     }

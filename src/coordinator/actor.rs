@@ -13,6 +13,7 @@ use super::{
     message::Command,
     phase::{Phase, Refused},
     progress::Progress,
+    stall::StallWatch,
 };
 use crate::{
     config::DiscoverySettings,
@@ -55,11 +56,12 @@ pub struct CoordinatorArgs {
 /// The actor.
 pub struct SyncCoordinator;
 
-/// The coordinator at work. Dropping it aborts the probes.
+/// The coordinator at work. Dropping it aborts the probes and questions.
 pub struct State {
     args: CoordinatorArgs,
     core: Core,
     progress: Progress,
+    stalls: StallWatch,
     gate: GateKeeper,
     production: Gate,
     last_checkpoint: Option<Height>,
@@ -81,6 +83,7 @@ impl Actor for SyncCoordinator {
         Ok(State {
             core,
             progress: Progress::default(),
+            stalls: StallWatch::default(),
             gate: GateKeeper::default(),
             production: Gate::NotFollowing,
             last_checkpoint: None,
@@ -122,6 +125,7 @@ impl Actor for SyncCoordinator {
             tracing::info!(from = before, to = after.name(), head = %state.core.head(), "phase");
         }
         while state.probes.try_join_next().is_some() {}
+        look_for_stalls(&myself, state, now);
         state.production = look_at_gate(state, now);
         state.args.status.send_replace(status(state, now));
         if let Some(Answer { reply, done }) = answer {
@@ -180,6 +184,10 @@ fn take(
             Event::Probed { peer, height, answer: convict(state, peer, height, answer) }
         }
         CoordinatorMsg::SchedulerStarted => Event::SchedulerStarted,
+        CoordinatorMsg::FrontRead { front } => {
+            state.stalls.told(front);
+            return (Vec::new(), None);
+        }
         CoordinatorMsg::Tick => {
             state.progress.sample(now);
             Event::Tick
@@ -226,6 +234,21 @@ fn probe(myself: &ActorRef<CoordinatorMsg>, state: &mut State, peer: PeerId, hei
     });
 }
 
+/// Watches whether the sync stands still, and asks the scheduler why when it does.
+fn look_for_stalls(myself: &ActorRef<CoordinatorMsg>, state: &mut State, now: Duration) {
+    let (head, target) = (state.core.head().height, state.core.target());
+    let behind = state.core.phase().is_active() && target > head;
+    state.stalls.look(now, head, behind);
+    if state.stalls.should_ask(now) {
+        let (scheduler, myself) = (state.args.scheduler.clone(), myself.clone());
+        state.probes.spawn(async move {
+            let front = scheduler.front().await.ok();
+            // A coordinator that is gone has aborted its questions.
+            let _ = myself.cast(CoordinatorMsg::FrontRead { front });
+        });
+    }
+}
+
 fn look_at_gate(state: &mut State, now: Duration) -> Gate {
     let head = state.core.head().height;
     let slot = state.args.spec.slot_duration_at(head);
@@ -266,6 +289,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         blocks_per_second: rates.blocks_per_second,
         bytes_per_second: rates.bytes_per_second,
         eta_seconds: state.progress.eta(now, head.height, target).map(|eta| eta.as_secs_f64()),
+        stalled: state.stalls.stall(now, state.core.peers().usable.len()),
         production: state.production,
         last_checkpoint: state.last_checkpoint,
         usable_peers: state.core.peers().usable.len(),

@@ -7,6 +7,7 @@ use crate::{
     importer::Refusal,
     reputation::PeerView,
     resilience::ProbeAnswer,
+    scheduler::Front,
     types::{BlockRef, Height, PeerId},
 };
 
@@ -75,6 +76,11 @@ pub enum CoordinatorMsg {
     },
     /// The scheduler was started and knows no window.
     SchedulerStarted,
+    /// Where the scheduler says that the front is; none if it does not answer.
+    FrontRead {
+        /// Where.
+        front: Option<Front>,
+    },
     /// A checkpoint was made.
     CheckpointMade {
         /// Its height.

@@ -17,6 +17,7 @@ mod message;
 mod phase;
 mod progress;
 mod search;
+mod stall;
 mod status;
 
 pub use actor::{CoordinatorArgs, SyncCoordinator};
@@ -25,4 +26,5 @@ pub use handle::{CommandError, CoordinatorHandle};
 pub use last_command::LastCommand;
 pub use message::{Command, CoordinatorMsg};
 pub use phase::{FailureReason, Phase, Refused};
+pub use stall::{Stall, StallReason};
 pub use status::SyncStatus;

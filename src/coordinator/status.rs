@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, Phase};
+use super::{Gate, Phase, Stall};
 use crate::{
     reputation::PeerStatus,
     types::{BlockRoot, Height},
@@ -38,6 +38,9 @@ pub struct SyncStatus {
     pub bytes_per_second: f64,
     /// Time to the target at this speed. Unit: seconds; none when nothing moves.
     pub eta_seconds: Option<f64>,
+    /// Set while nothing is imported although blocks are missing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stalled: Option<Stall>,
     /// Whether the node may produce blocks, and why not.
     pub production: Gate,
     /// Height of the newest checkpoint; none yet.

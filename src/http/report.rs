@@ -5,7 +5,7 @@ use supervisors::{ChildStatus, ChildView};
 
 use crate::{
     coordinator::SyncStatus, flow::BudgetGauge, node::Node, scheduler::WindowGauge,
-    types::Multiaddr,
+    types::Multiaddr, validation::VerificationGauge,
 };
 
 /// A node at one moment.
@@ -20,6 +20,8 @@ pub struct NodeReport {
     pub children: Vec<ChildReport>,
     /// The download window; none while the scheduler does not answer.
     pub window: Option<WindowReport>,
+    /// What verification has done and cost since the node started.
+    pub verification: VerificationReport,
     /// The byte budget.
     pub budget: BudgetReport,
     /// Where peers can dial; empty while the network does not answer.
@@ -56,6 +58,27 @@ pub struct WindowReport {
     pub held_blocks: u64,
     /// Given to the importer and not imported yet.
     pub released_blocks: u64,
+    /// How often the front was asked of a second peer, since the scheduler started.
+    pub hedges_sent: u64,
+    /// How often the second peer was first.
+    pub hedges_won: u64,
+}
+
+/// What verification has done and cost. CPU time is zero where the system does not tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct VerificationReport {
+    /// Blocks whose signature was checked.
+    pub blocks: u64,
+    /// Batches they were in.
+    pub batches: u64,
+    /// Products of pairings that took: one for each batch without an invalid signature.
+    pub group_checks: u64,
+    /// CPU time of reading blocks. Unit: seconds.
+    pub scan_cpu_seconds: f64,
+    /// CPU time of signatures. Unit: seconds.
+    pub signature_cpu_seconds: f64,
+    /// CPU time of the slot rule and of execution hashes. Unit: seconds.
+    pub content_cpu_seconds: f64,
 }
 
 /// The byte budget. Unit: bytes.
@@ -81,6 +104,7 @@ impl NodeReport {
             restarts: children.iter().map(|child| child.restarts).sum(),
             children: children.into_iter().map(ChildReport::from).collect(),
             window: window.ok().map(WindowReport::from),
+            verification: node.verification().into(),
             budget: node.budget().into(),
             listening: listening.unwrap_or_default(),
             synthetic_payloads,
@@ -111,6 +135,21 @@ impl From<WindowGauge> for WindowReport {
             verifying_blocks: gauge.verifying_blocks,
             held_blocks: gauge.held_blocks,
             released_blocks: gauge.released_blocks,
+            hedges_sent: gauge.hedges_sent,
+            hedges_won: gauge.hedges_won,
+        }
+    }
+}
+
+impl From<VerificationGauge> for VerificationReport {
+    fn from(gauge: VerificationGauge) -> Self {
+        Self {
+            blocks: gauge.blocks,
+            batches: gauge.batches,
+            group_checks: gauge.group_checks,
+            scan_cpu_seconds: gauge.scan_cpu.as_secs_f64(),
+            signature_cpu_seconds: gauge.signature_cpu.as_secs_f64(),
+            content_cpu_seconds: gauge.content_cpu.as_secs_f64(),
         }
     }
 }
@@ -127,7 +166,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        coordinator::{FailureReason, Gate, Phase},
+        coordinator::{FailureReason, Gate, Phase, Stall, StallReason},
         types::{BlockRoot, Height},
     };
 
@@ -158,6 +197,10 @@ mod tests {
                     blocks_per_second: 0.5,
                     bytes_per_second: 0.0,
                     eta_seconds: None,
+                    stalled: Some(Stall {
+                        seconds: 4.5,
+                        reason: StallReason::Turn { height: target },
+                    }),
                     production: Gate::NotFollowing,
                     last_checkpoint: None,
                     usable_peers: 0,
@@ -166,6 +209,7 @@ mod tests {
                 restarts: 1,
                 children: Vec::new(),
                 window: None,
+                verification: VerificationGauge::default().into(),
                 budget: BudgetReport { limit: 3, used: 2, peak: 3 },
                 listening: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
                 synthetic_payloads: true,

@@ -73,6 +73,7 @@ impl World {
             | SchedulerMsg::UsablePeers { .. }
             | SchedulerMsg::Fetch { .. }
             | SchedulerMsg::Tick
+            | SchedulerMsg::ReadFront { .. }
             | SchedulerMsg::ReadGauge { .. } => panic!("not from the importer"),
         }
     }

@@ -150,6 +150,11 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<Event<Arc<Segment>>> 
         SchedulerMsg::ImporterStarted { head } => vec![Event::ImporterStarted { head }],
         SchedulerMsg::Fetch { request, report } => fetched(state, request, report),
         SchedulerMsg::Tick => Vec::new(),
+        SchedulerMsg::ReadFront { reply } => {
+            // Who no longer waits for the answer needs none.
+            let _ = reply.send(state.core.front_state());
+            Vec::new()
+        }
         SchedulerMsg::ReadGauge { reply } => {
             // Who no longer waits for the answer needs none.
             let _ = reply.send(state.core.gauge());

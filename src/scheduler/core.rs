@@ -129,6 +129,35 @@ pub(crate) struct Core<S> {
     hedging: Hedging,
 }
 
+/// Where the lowest height that is not imported is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// No blocks are needed.
+    Closed,
+    /// Nobody was asked for it yet.
+    Wanted {
+        /// The height.
+        height: Height,
+    },
+    /// A peer was asked for it.
+    InFlight {
+        /// The height.
+        height: Height,
+        /// The peer that was asked last.
+        peer: PeerId,
+    },
+    /// It is being verified.
+    Verifying {
+        /// The height.
+        height: Height,
+    },
+    /// It was given to the importer.
+    Importing {
+        /// The height.
+        height: Height,
+    },
+}
+
 /// Figures of the window, for status and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WindowGauge {
@@ -181,6 +210,25 @@ impl<S: Held> Core<S> {
     /// spent. What waits for import needs no such favour, its import frees memory.
     pub(crate) fn front(&self) -> Height {
         self.next_import
+    }
+
+    /// Where the front is.
+    pub(crate) fn front_state(&self) -> Front {
+        let height = self.next_import;
+        if self.last.is_none_or(|last| last < height) {
+            return Front::Closed;
+        }
+        let at_front = |flight: &&Flight| flight.missing.is_some_and(|m| m.contains(height));
+        if let Some(flight) = self.flights.values().rev().find(at_front) {
+            return Front::InFlight { height, peer: flight.peer };
+        }
+        if self.verifying.values().any(|(range, _)| range.contains(height)) {
+            return Front::Verifying { height };
+        }
+        if height < self.next_release {
+            return Front::Importing { height };
+        }
+        Front::Wanted { height }
     }
 
     pub(crate) fn gauge(&self) -> WindowGauge {

@@ -170,6 +170,22 @@ fn several_peers_share_one_window_and_releases_stay_in_order() {
 }
 
 #[test]
+fn front_is_followed_from_wanted_to_imported() {
+    let mut world = World::new(small(), 0, 16);
+    let height = h(1);
+    assert_eq!(world.core.front_state(), Front::Wanted { height });
+    world.event(Event::PeerUsable { peer: peer(1), score: 500 });
+    assert_eq!(world.core.front_state(), Front::InFlight { height, peer: peer(1) });
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, u64::MAX);
+    assert_eq!(world.core.front_state(), Front::Verifying { height });
+    world.verify(0, |_| false);
+    assert_eq!(world.core.front_state(), Front::Importing { height });
+    world.import(usize::MAX);
+    assert_eq!(world.core.front_state(), Front::Closed);
+}
+
+#[test]
 fn newcomer_gets_one_small_request_first() {
     let world = World::new(small(), 1, 500);
     assert_eq!(world.open.values().map(|(_, range)| range.count()).collect::<Vec<_>>(), [16]);

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use supervisors::{CallError, ChildHandle, SendError};
 
-use super::{SchedulerMsg, WindowGauge};
+use super::{Front, SchedulerMsg, WindowGauge};
 use crate::{
     importer::Refusal,
     types::{Height, PeerId},
@@ -75,6 +75,14 @@ impl SchedulerHandle {
     /// [`SendError`] while it is restarting or stopped.
     pub fn importer_started(&self, head: Height) -> Result<(), SendError> {
         self.child.cast(SchedulerMsg::ImporterStarted { head })
+    }
+
+    /// Where the lowest height is that is not imported.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn front(&self) -> Result<Front, CallError> {
+        self.child.call(|reply| SchedulerMsg::ReadFront { reply }, ANSWER_DEADLINE).await
     }
 
     /// The figures of the window.

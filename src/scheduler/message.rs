@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ractor::RpcReplyPort;
 
-use super::{WindowGauge, peer_load::ReplyEnd};
+use super::{Front, WindowGauge, peer_load::ReplyEnd};
 use crate::{
     flow::{RequestId, Segment},
     importer::Refusal,
@@ -51,6 +51,11 @@ pub enum SchedulerMsg {
     },
     /// Time passed.
     Tick,
+    /// Where the front is.
+    ReadFront {
+        /// Where the answer goes.
+        reply: RpcReplyPort<Front>,
+    },
     /// The figures of the window.
     ReadGauge {
         /// Where they go.

@@ -20,7 +20,7 @@ mod peer_load;
 mod settings;
 
 pub use actor::{DownloadScheduler, SchedulerArgs};
-pub use core::WindowGauge;
+pub use core::{Front, WindowGauge};
 pub use handle::SchedulerHandle;
 pub use message::SchedulerMsg;
 pub use settings::Settings;

@@ -3,12 +3,14 @@ use std::sync::{
     mpsc,
 };
 
+use futures::StreamExt as _;
 use supervisors::{ChildError, EscalationCause, Report, SendError, SupervisorExit};
 
 use super::*;
 use crate::{
     adapters::memory::MemoryJournal,
     config::SyncConfig,
+    coordinator::StallReason,
     doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
     node::Node,
     ports::{BlockSource as _, InlineCompute, OsEntropy, SystemClock},
@@ -162,6 +164,33 @@ async fn network_that_panics_now_and_then_does_not_stop_the_sync() {
     }
     node.shutdown(Duration::from_secs(10)).await.unwrap();
     assert_eq!(node.budget().used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stalled_sync_says_within_five_seconds_which_block_it_waits_for_and_from_whom() {
+    // Single blocks, as the checks and searches ask for, are answered; ranges never.
+    let network = NetworkDouble::new(|_, range| {
+        let held = range.heights().filter(|height| (1..=100).contains(&height.get()));
+        let reply: Vec<_> = held.map(|height| Ok(blocks().raw(height.get()))).collect();
+        let silent = futures::stream::pending().boxed();
+        Ok(if range.count() == 1 { stream_of(reply) } else { silent })
+    });
+    let (node, _) = node_over(network, []).await;
+    node.start_sync(None).await.unwrap();
+    let mut status = node.watch();
+    status.wait_for(|status| status.target_height == Height::new(100)).await.unwrap();
+    assert_eq!(node.status().stalled, None);
+    let began = tokio::time::Instant::now();
+    let stalled = |status: &SyncStatus| {
+        status.stalled.as_ref().is_some_and(|stall| stall.reason != StallReason::Scheduler)
+    };
+    let status = status.wait_for(stalled).await.unwrap().clone();
+    assert!(began.elapsed() <= Duration::from_secs(5), "{:?}", began.elapsed());
+    // Ranges of one block, as the first ones are, came.
+    let height = status.current_height.next().unwrap();
+    let expected = StallReason::Reply { height, peer: peer(1).to_string() };
+    assert_eq!(status.stalled.unwrap().reason, expected);
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
 }
 
 #[test]

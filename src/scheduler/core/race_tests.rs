@@ -37,6 +37,7 @@ fn front_that_stalls_is_asked_of_another_peer_and_its_first_piece_wins() {
     stall(&mut world);
     let [_, (second, quick, again)] = for_front(&world)[..] else { panic!("two requests") };
     assert_ne!(slow, quick);
+    assert_eq!(world.core.front_state(), Front::InFlight { height: asked.start(), peer: quick },);
     assert_eq!((again.start(), again.count()), (asked.start(), asked.count().min(HEDGE_BLOCKS)));
     stall(&mut world);
     assert_eq!(for_front(&world).len(), 2, "no third");
