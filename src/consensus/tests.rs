@@ -1,6 +1,6 @@
 //! The rules against real blocks, with the verdicts that today's nodes gave, and against tampering.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -132,6 +132,83 @@ fn signatures_of_negative_vectors_verify_as_with_todays_nodes() {
         let name = row["name"].as_str().or(row["what"].as_str()).unwrap();
         assert_eq!(valid, row["verify_signature"], "{name}");
     }
+}
+
+/// Weights for tests, where nobody attacks.
+struct Spread(u64);
+
+impl batch::Weights for Spread {
+    fn draw(&mut self) -> NonZeroU64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        NonZeroU64::new(self.0).unwrap_or(NonZeroU64::MIN)
+    }
+}
+
+/// Holds the verdicts on `blocks` in three steps, together and alone, against those in one step.
+/// Returns the faults.
+fn compare_steps(verifier: &Verifier, blocks: &[EncodedBlock]) -> Vec<BlockFault> {
+    let summary = |verdict: Result<VerifiedBlock, _>| {
+        verdict.map(|block| (block.link_point(), block.signers(), block.raw().clone()))
+    };
+    let claimed: Vec<_> = blocks.iter().map(|block| verifier.claim(block.clone())).collect();
+    let ready: Vec<_> = claimed.iter().flatten().cloned().collect();
+    let (together, _) = attest(&ready, &mut Spread(7));
+    let mut together = together.into_iter();
+    let mut faults = Vec::new();
+    for (block, claimed) in blocks.iter().zip(claimed) {
+        let expected = summary(verifier.verify(block.clone()));
+        let content = |attested| summary(verifier.check_content(attested));
+        match claimed {
+            Ok(claimed) => {
+                assert_eq!(together.next().unwrap().and_then(content), expected);
+                assert_eq!(claimed.attest_alone().and_then(content), expected);
+            }
+            Err(fault) => assert_eq!(Err(fault), expected),
+        }
+        faults.extend(expected.err());
+    }
+    faults
+}
+
+#[test]
+fn blocks_get_the_same_verdict_together_alone_and_in_one_step() {
+    let vectors = rows::<Value>("chain.json").into_iter().chain(rows("negative.json"));
+    let blocks: Vec<_> = vectors.map(|row| block(&row)).collect();
+    let faults = compare_steps(&verifier(), &blocks);
+    assert!(faults.len() > 10 && faults.len() < blocks.len() - 10, "some of each");
+    let chain = generated();
+    let everybody = SignerSet::below(5, 0..5);
+    let changed = |signed: bool, change: fn(&mut SignedBlock)| {
+        let mut block = chain.blocks().next().unwrap().to_block();
+        change(&mut block);
+        if signed {
+            block.approval = chain.authorities().approve(&block.message.root(), everybody);
+        }
+        encoded(&block)
+    };
+    let ahead = |block: &mut SignedBlock| block.message.slot = Slot::new(u64::MAX);
+    let more_gas = |block: &mut SignedBlock| block.message.execution_payload.gas_used += 1;
+    let no_point = |block: &mut SignedBlock| {
+        block.approval.signature = AggregateSignature::new([0xff; 96]).unwrap();
+    };
+    let mut blocks: Vec<_> = chain.blocks().collect();
+    blocks.extend([changed(true, ahead), changed(true, more_gas), changed(false, more_gas)]);
+    blocks.extend([changed(false, no_point), changed(false, ahead), chain.genesis().clone()]);
+    let faults = compare_steps(&Verifier::new(Arc::clone(chain.spec())), &blocks);
+    assert!(
+        matches!(
+            faults[..],
+            [
+                BlockFault::SlotInFuture { .. },
+                BlockFault::WrongExecutionHash { .. },
+                BlockFault::InvalidSignature { .. },
+                BlockFault::InvalidSignature { .. },
+                BlockFault::InvalidSignature { .. },
+                BlockFault::NoMajority { .. },
+            ]
+        ),
+        "{faults:?}"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The actor: forms batches and hands their jobs to the workers.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
@@ -106,8 +106,11 @@ impl Actor for ValidatorPool {
 impl State {
     /// Gives the workers as many jobs as they can take, and cuts batches for that.
     fn hand_out(&mut self, myself: &ActorRef<ValidatorMsg>) {
+        // One time for both decisions: a block that ripens between them would be neither cut nor
+        // waited for, and with idle workers nothing would wake the pool again.
+        let now = self.began.elapsed();
         while self.running < JOBS_PER_WORKER * self.stages.compute.workers()
-            && let Some(job) = self.next_job()
+            && let Some(job) = self.next_job(now)
         {
             self.running += 1;
             let ticket = Ticket { pool: myself.get_cell() };
@@ -116,26 +119,23 @@ impl State {
                 job();
             }));
         }
-        if let Some(ripe_at) = self.batcher.ripe_at()
+        if let Some(wait) = self.batcher.ripens_in(now)
             && !self.alarm
         {
-            let wait = ripe_at.saturating_sub(self.began.elapsed());
-            if !wait.is_zero() {
-                self.alarm = true;
-                // Nobody waits for the timer: an alarm for a pool that is gone is lost with it.
-                drop(myself.send_after(wait, || ValidatorMsg::Alarm));
-            }
+            self.alarm = true;
+            // Nobody waits for the timer: an alarm for a pool that is gone is lost with it.
+            drop(myself.send_after(wait, || ValidatorMsg::Alarm));
         }
     }
 
-    fn next_job(&mut self) -> Option<Job> {
+    fn next_job(&mut self, now: Duration) -> Option<Job> {
         if self.urgent.is_empty()
             && let Some(batch) = self.batcher.cut_urgent()
         {
             self.urgent.extend(self.stages.jobs(batch));
         }
         if self.urgent.is_empty() && self.in_turn.is_empty() {
-            let batch = self.batcher.cut(self.began.elapsed())?;
+            let batch = self.batcher.cut(now)?;
             self.in_turn.extend(self.stages.jobs(batch));
         }
         self.urgent.pop_front().or_else(|| self.in_turn.pop_front())

@@ -1,10 +1,4 @@
-use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::atomic::AtomicUsize, time::Duration};
 
 use bytes::Bytes;
 use supervisors::{CallError, ChildExit, ChildHandle, ChildSpec, SupervisorHandle};
@@ -13,10 +7,12 @@ use super::*;
 use crate::{
     doubles::{blocks, exit_of, tree},
     flow::ByteBudget,
-    ports::{EntropyError, InlineCompute, OsEntropy, RayonCompute, WorkersError},
+    ports::{InlineCompute, OsEntropy, RayonCompute},
     types::HeightRange,
     validation::{
-        Urgency, ValidatorHandle, Verdict, VerificationGauge, batcher::BATCH_WAIT_MAX,
+        Urgency, ValidatorHandle, Verdict, VerificationGauge,
+        batcher::BATCH_WAIT_MAX,
+        doubles::{FailingCompute, HeldCompute, LosingCompute, NoEntropy, PanickingEntropy},
         stages::JOB_BLOCKS,
     },
 };
@@ -26,104 +22,6 @@ const PANIC: &[u8] = b"the worker panics here";
 
 pub(in crate::validation) fn panic_where_planted(raw: &Bytes) {
     assert!(raw != PANIC, "planted");
-}
-
-/// Loses every job, as a pool would whose threads died.
-struct LosingCompute;
-
-impl Compute for LosingCompute {
-    fn execute(&self, job: Box<dyn FnOnce() + Send>) {
-        drop(job);
-    }
-
-    fn workers(&self) -> usize {
-        1
-    }
-
-    fn set_workers(&self, _: usize) -> Result<(), WorkersError> {
-        Err(WorkersError::Fixed { workers: 1 })
-    }
-}
-
-/// Panics when it is given a job.
-struct PanickingCompute;
-
-impl Compute for PanickingCompute {
-    fn execute(&self, _: Box<dyn FnOnce() + Send>) {
-        panic!("no threads");
-    }
-
-    fn workers(&self) -> usize {
-        1
-    }
-
-    fn set_workers(&self, _: usize) -> Result<(), WorkersError> {
-        Err(WorkersError::Fixed { workers: 1 })
-    }
-}
-
-/// Runs jobs last first, when the test says so.
-struct HeldCompute {
-    jobs: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
-    workers: AtomicUsize,
-}
-
-impl Default for HeldCompute {
-    fn default() -> Self {
-        Self { jobs: Mutex::default(), workers: AtomicUsize::new(4) }
-    }
-}
-
-impl HeldCompute {
-    /// Runs what was given so far, from the newest to the oldest.
-    fn run(&self) {
-        let jobs = std::mem::take(&mut *self.jobs.lock().unwrap());
-        jobs.into_iter().rev().for_each(|job| job());
-    }
-
-    fn given(&self) -> usize {
-        self.jobs.lock().unwrap().len()
-    }
-
-    /// Waits until so many jobs were given. Time is virtual.
-    async fn until_given(&self, jobs: usize) {
-        while self.given() < jobs {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-}
-
-impl Compute for HeldCompute {
-    fn execute(&self, job: Box<dyn FnOnce() + Send>) {
-        self.jobs.lock().unwrap().push(job);
-    }
-
-    fn workers(&self) -> usize {
-        self.workers.load(Ordering::Relaxed)
-    }
-
-    fn set_workers(&self, workers: usize) -> Result<(), WorkersError> {
-        self.workers.store(workers, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// A system without entropy.
-struct NoEntropy;
-
-impl Entropy for NoEntropy {
-    fn seed(&self) -> Result<[u8; 32], EntropyError> {
-        Err(EntropyError("none".into()))
-    }
-}
-
-/// Makes every joint check panic.
-struct PanickingEntropy;
-
-impl Entropy for PanickingEntropy {
-    fn seed(&self) -> Result<[u8; 32], EntropyError> {
-        panic!("planted");
-    }
 }
 
 /// A pool under test.
@@ -223,16 +121,20 @@ async fn panic_of_a_worker_loses_its_segment_only_and_the_pool_is_started_again(
     let budget = budget();
     let mut raw = honest(1, 12);
     raw[5] = Bytes::from_static(PANIC);
-    let verify = |segment| {
+    let verify = |segment, urgency| {
         let pool = pool.clone();
-        tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await })
+        tokio::spawn(async move { pool.verify(segment, urgency).await })
     };
-    let lost = verify(blocks().raw_segment(1, raw, &budget));
-    let beside = verify(blocks().raw_segment(20, honest(20, 27), &budget));
+    let lost = verify(blocks().raw_segment(1, raw, &budget), Urgency::InTurn);
+    let beside = verify(blocks().raw_segment(20, honest(20, 27), &budget), Urgency::InTurn);
     compute.until_given(5).await;
-    // More than the workers can take: it waits in the pool.
-    let behind: Vec<_> =
-        (0..3).map(|_| verify(blocks().raw_segment(1, honest(1, 100), &budget))).collect();
+    // More than the workers can take, and more urgent blocks than one batch has: they wait in the
+    // pool, some as jobs already.
+    let behind: Vec<_> = [Urgency::InTurn, Urgency::AtOnce]
+        .into_iter()
+        .flat_map(|urgency| [urgency; 3])
+        .map(|urgency| verify(blocks().raw_segment(1, honest(1, 100), &budget), urgency))
+        .collect();
     tokio::time::sleep(BATCH_WAIT_MAX).await;
     while !behind.iter().all(|verify| verify.is_finished()) {
         compute.run();
@@ -304,7 +206,30 @@ async fn lone_block_waits_a_moment_for_others_and_an_urgent_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn caller_is_told_of_a_panic_before_the_other_blocks_are_done() {
+    let compute = Arc::new(HeldCompute::default());
+    let (_tree, pool) = pool(compute.clone()).await;
+    let budget = budget();
+    let mut raw = honest(1, 12);
+    raw[11] = Bytes::from_static(PANIC);
+    let segment = blocks().raw_segment(1, raw, &budget);
+    let lost = tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await });
+    compute.until_given(3).await;
+    compute.run_newest();
+    assert_eq!(lost.await.unwrap().err(), Some(CallError::Lost));
+    assert_eq!(compute.given(), 2, "the other blocks are still to be looked at");
+    assert_eq!(budget.gauge().used, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn blocks_that_nobody_waits_for_any_more_are_not_verified() {
+    for done_before in [0, 3] {
+        not_verified_if_dropped(done_before).await;
+    }
+}
+
+/// A segment is dropped after `done_before` of the four jobs of its batch.
+async fn not_verified_if_dropped(done_before: usize) {
     let compute = Arc::new(HeldCompute::default());
     let pool = Pool::new(compute.clone(), Arc::new(OsEntropy)).await;
     let budget = budget();
@@ -316,6 +241,7 @@ async fn blocks_that_nobody_waits_for_any_more_are_not_verified() {
     let dropped = verify(1, 10);
     let kept = verify(20, 24);
     compute.until_given(4).await;
+    (0..done_before).for_each(|_| compute.run_newest());
     dropped.abort();
     assert!(dropped.await.is_err_and(|error| error.is_cancelled()));
     while !kept.is_finished() {
@@ -336,8 +262,7 @@ async fn more_workers_are_given_more_at_once_under_way() {
     let verify = tokio::spawn(async move { pool.verify(segment, Urgency::InTurn).await });
     compute.until_given(4 * JOBS_PER_WORKER).await;
     compute.set_workers(6).unwrap();
-    let job = compute.jobs.lock().unwrap().pop().unwrap();
-    job();
+    compute.run_newest();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(compute.given(), 6 * JOBS_PER_WORKER);
     compute.set_workers(1).unwrap();
@@ -386,7 +311,7 @@ async fn jobs_that_are_lost_lose_their_segment_and_nobody_waits_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn compute_that_panics_ends_the_pool_and_it_is_started_again() {
-    let (tree, pool) = pool(Arc::new(PanickingCompute)).await;
+    let (tree, pool) = pool(Arc::new(FailingCompute(AtomicUsize::new(0)))).await;
     let mut reports = tree.reports();
     let budget = budget();
     let lost = pool.verify(blocks().raw_segment(1, honest(1, 9), &budget), Urgency::InTurn).await;
@@ -396,6 +321,20 @@ async fn compute_that_panics_ends_the_pool_and_it_is_started_again() {
     while tree.children().await.unwrap()[0].restarts == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_that_no_block_stands_for_stays_in_its_job_and_nobody_waits_for_it() {
+    // The three jobs of stage 1 run. The last of them fails to hand out those of stage 3.
+    let (tree, pool) = pool(Arc::new(FailingCompute(AtomicUsize::new(3)))).await;
+    let mut reports = tree.reports();
+    let budget = budget();
+    let lost = pool.verify(blocks().raw_segment(1, honest(1, 9), &budget), Urgency::InTurn).await;
+    assert_eq!(lost.err(), Some(CallError::Lost));
+    assert_eq!(budget.gauge().used, 0);
+    let exit = exit_of("pool", &mut reports).await;
+    let panic = exit.downcast_ref::<WorkerPanic>().expect("told, not thrown at the worker");
+    assert!(panic.to_string().contains("no threads"), "{panic}");
 }
 
 #[tokio::test(start_paused = true)]

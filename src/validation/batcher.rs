@@ -69,8 +69,14 @@ impl<T> Batcher<T> {
         (count > 0).then(|| self.in_turn.drain(..count).map(|(block, _)| block).collect())
     }
 
-    /// When the first block in turn has waited long enough. `None` if none waits.
-    pub(super) fn ripe_at(&self) -> Option<Duration> {
+    /// How long until the first block in turn has waited long enough. `None` if none waits, and
+    /// if it has: [`Self::cut`] gives a batch then, so there is nothing to wait for but a worker.
+    pub(super) fn ripens_in(&self, now: Duration) -> Option<Duration> {
+        let wait = self.ripe_at()?.saturating_sub(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    fn ripe_at(&self) -> Option<Duration> {
         self.in_turn.front().map(|(_, came)| came.saturating_add(BATCH_WAIT_MAX))
     }
 }
@@ -97,6 +103,19 @@ mod tests {
         batcher.push([99], Urgency::InTurn, ripe - Duration::from_nanos(1));
         assert_eq!(batcher.cut(ripe).map(|batch| batch.len()), Some(BATCH_BLOCKS_MIN));
         assert_eq!((batcher.cut(ripe), batcher.ripe_at()), (None, None));
+    }
+
+    #[test]
+    fn who_gets_no_batch_is_told_to_come_back_later_and_then_gets_one() {
+        for blocks in [1, BATCH_BLOCKS_MIN - 1] {
+            for late in 0..=BATCH_WAIT_MAX.as_micros() + 1 {
+                let now = NOW + Duration::from_micros(u64::try_from(late).unwrap());
+                let mut batcher = waiting(blocks);
+                let wait = batcher.ripens_in(now);
+                assert_eq!(wait.is_none(), batcher.cut(now).is_some(), "{late} us");
+                assert_eq!(batcher.cut(now + wait.unwrap_or_default()).is_some(), wait.is_some());
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@
 
 mod actor;
 mod batcher;
+#[cfg(test)]
+mod doubles;
 mod handle;
 mod message;
 mod meter;

@@ -5,7 +5,8 @@
 //! 2. Attesting: all signatures of the batch at once, by the worker that ends stage 1.
 //! 3. Content: slot rule and execution hash. Spread again, unless it is next to nothing.
 //!
-//! A panic fails the segment of the block at which it happened, no other.
+//! A panic fails the segment of the block at which it happened, no other. One that no block stands
+//! for loses what its job held. Neither leaves the job: rayon would end the process.
 
 use std::{
     any::Any,
@@ -63,7 +64,7 @@ impl Stages {
         });
         let job = |chunk: Vec<(usize, RawBlock)>| {
             let (stages, batch) = (Arc::clone(self), Arc::clone(&batch));
-            let job: Job = Box::new(move || stages.claim(&batch, chunk));
+            let job: Job = Box::new(move || stages.contained(|| stages.claim(&batch, chunk)));
             job
         };
         chunks.into_iter().map(job).collect()
@@ -175,7 +176,8 @@ impl Stages {
         // bounded all the same, by the size of a batch for each worker.
         for chunk in chunked(blocks.into_iter()) {
             let stages = Arc::clone(self);
-            self.compute.execute(Box::new(move || stages.check_content(chunk)));
+            let job = move || stages.contained(|| stages.check_content(chunk));
+            self.compute.execute(Box::new(job));
         }
     }
 
@@ -200,12 +202,24 @@ impl Stages {
             Ok(result) => Some(result),
             Err(panic) => {
                 place.clone().fail();
-                let message = panic_text(panic.as_ref());
-                // A pool that is gone needs no telling.
-                let _ = self.pool.send_message(ValidatorMsg::WorkerPanicked { message });
+                self.tell(panic.as_ref());
                 None
             }
         }
+    }
+
+    /// Does a whole job. A panic outside [`Self::guarded`] drops the blocks that the job held, and
+    /// so tells their callers; the pool is told too.
+    fn contained(&self, job: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+            self.tell(panic.as_ref());
+        }
+    }
+
+    fn tell(&self, panic: &(dyn Any + Send)) {
+        let message = panic_text(panic);
+        // A pool that is gone needs no telling.
+        let _ = self.pool.send_message(ValidatorMsg::WorkerPanicked { message });
     }
 }
 

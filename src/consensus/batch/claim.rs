@@ -47,6 +47,13 @@ impl SignatureClaim {
         self.point = point;
     }
 
+    /// The same claim as a mistaken map to the curve would make it: with the message point of
+    /// `root`.
+    #[cfg(test)]
+    pub(super) fn mistake_message(&mut self, root: &BlockRoot) {
+        self.message = MessagePoint::of(root);
+    }
+
     /// Whether the claim is true, found without any other.
     pub fn is_valid(&self) -> bool {
         let keys = self.authorities.keys_of(self.signers);

@@ -25,8 +25,8 @@
 //! # When it does not hold
 //! The batch is halved again and again. The value of a batch (left side over right side) is the
 //! product of the values of its halves, so the value of the right half follows from the other two
-//! without a pairing. For k wrong claims of n that takes at most k (1 + log2(n / k)) + 1 products
-//! of pairings, half of what checking both halves would.
+//! without a pairing. For k wrong claims of n that takes at most k (1 + log2(m / k)) products of
+//! pairings, where m is n rounded up to a power of two: half of what checking both halves would.
 //!
 //! Message points come from our own map to the curve, so a claim that the search finds is put to
 //! blst's plain check before it is called invalid: a mistake of the map could cost time, but never

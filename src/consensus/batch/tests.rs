@@ -10,7 +10,7 @@ use crate::{
         authorities::AuthoritySet,
         bls::{
             SecretKey, Signature, WeightedSignature, cancelling_keys, curve::G2Sum,
-            infinity_signature, verify_with_blst_batch,
+            infinity_signature, stray_signature, verify_with_blst_batch,
         },
         generate::{SignedRootsOptions, signed_roots},
         majority::SignerSet,
@@ -57,9 +57,10 @@ struct Federation {
 }
 
 impl Federation {
+    /// `count` authorities, at most 15, who are in no federation of another size.
     fn of(count: u8) -> Self {
         let secret: Vec<_> =
-            (0..count).map(|n| SecretKey::from_digest([n + 1; 32]).unwrap()).collect();
+            (0..count).map(|n| SecretKey::from_digest([16 * count + n + 1; 32]).unwrap()).collect();
         let set = AuthoritySet::new(secret.iter().map(SecretKey::public_key).collect()).unwrap();
         Self { set, secret }
     }
@@ -156,8 +157,10 @@ fn the_same_claim_may_come_twice() {
 #[test]
 fn claims_of_several_authority_sets_are_checked_together() {
     let mut claims: Vec<_> = STOCKS.iter().flat_map(|stock| stock.good.clone()).collect();
-    assert!(check(claims.clone()).invalid.is_empty());
-    // The same bits in another federation are other people.
+    let clean = BatchVerdict { invalid: vec![], group_checks: 1 };
+    assert_eq!(check(claims.clone()), clean);
+    // The same bits in another federation are other people, and the sets of signers of the three
+    // are often the same bits.
     let [of_three, of_five, _] = &*STOCKS;
     claims[17] = of_five.bad[17].clone();
     claims[50] = of_three.bad[3].clone();
@@ -177,6 +180,7 @@ fn claims_that_cannot_be_true_are_no_claims() {
     assert!(claim(all, &[0; 96]).is_none(), "no point");
     assert!(claim(all, &signature[1..]).is_none(), "too short");
     assert!(claim(all, &infinity_signature().to_bytes()).is_none(), "infinity");
+    assert!(claim(all, &stray_signature().to_bytes()).is_none(), "outside the subgroup");
     let secret = cancelling_keys(1);
     let set = AuthoritySet::new(secret.iter().map(SecretKey::public_key).collect()).unwrap();
     let one = secret[0].sign(&root(1)).to_bytes();
@@ -219,6 +223,93 @@ fn errors_that_cancel_each_other_never_pass() {
         .filter(|&seed| SignatureBatch::new(&claims, &mut Seeded::new(seed)).holds());
     assert_eq!(passed.count(), 0);
     assert_eq!(check(claims).invalid, [0, 1, 2]);
+}
+
+/// Gives weights that differ in one bit only, in turn.
+struct OneBitApart(NonZeroU64, u32);
+
+impl Weights for OneBitApart {
+    fn draw(&mut self) -> NonZeroU64 {
+        let weight = self.0;
+        self.0 = NonZeroU64::new(weight.get() ^ 1 << self.1).unwrap();
+        weight
+    }
+}
+
+#[test]
+fn every_bit_of_the_weights_counts() {
+    let federation = Federation::of(5);
+    let signers = SignerSet::below(5, 0..4);
+    let [d, minus_d] = cancelling_keys(3);
+    let moved = |number: u64, by: &SecretKey| {
+        let signature = federation.sign(signers, &root(number));
+        let mut claim = federation.claim(signers, root(number), &signature);
+        let sum = sum_of(&signature).plus(&sum_of(&by.sign(&root(77))));
+        claim.replace_signature(G2Sum::to_affine(&[sum])[0]);
+        claim
+    };
+    let pair = vec![moved(1, &d), moved(2, &minus_d)];
+    // Sums of 32 points and more are computed in another way. The others are valid.
+    let others = (10..44).map(|number| {
+        federation.claim(signers, root(number), &federation.sign(signers, &root(number)))
+    });
+    let many: Vec<_> = pair.iter().cloned().chain(others).collect();
+    let start = NonZeroU64::new(0x5555_aaaa_3333_cccc).unwrap();
+    for claims in [pair, many] {
+        assert!(SignatureBatch::new(&claims, &mut Ones).holds(), "the errors cancel each other");
+        for bit in 0..u64::BITS {
+            let mut weights = OneBitApart(start, bit);
+            assert!(!SignatureBatch::new(&claims, &mut weights).holds(), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn mistaken_message_point_costs_time_but_condemns_no_valid_claim() {
+    let Stock { good, bad } = &STOCKS[1];
+    let mut claims = good[..9].to_vec();
+    claims[2].mistake_message(&root(999));
+    claims[7] = bad[7].clone();
+    let verdict = check(claims.clone());
+    assert_eq!(verdict.invalid, [7]);
+    assert!(verdict.group_checks > 1);
+    let alone = SignatureBatch::new([&claims[2]], &mut NoWeights).check();
+    assert_eq!(alone.invalid, Vec::<usize>::new());
+}
+
+#[test]
+fn authority_that_never_signs_does_not_matter() {
+    let federation = Federation::of(15);
+    // So many sets of signers that the authorities are the fewer.
+    let absent = (0..13).flat_map(|one| (one + 1..14).map(move |two| [one, two, 14]));
+    let claims: Vec<_> = (0..30)
+        .zip(absent)
+        .map(|(number, absent)| {
+            let signers = SignerSet::below(15, (0..15).filter(|index| !absent.contains(index)));
+            let signature = federation.sign(signers, &root(number));
+            federation.claim(signers, root(number), &signature)
+        })
+        .collect();
+    assert_eq!(check(claims), BatchVerdict { invalid: vec![], group_checks: 1 });
+}
+
+#[test]
+fn pairs_are_as_few_as_the_sets_of_signers_or_as_the_authorities() {
+    let [of_three, _, of_fifteen] = &*STOCKS;
+    let count = |claims: &[SignatureClaim]| {
+        let sums: Vec<_> = claims.iter().map(|claim| claim.message.0).collect();
+        let messages = G2Sum::to_affine(&sums).into_iter();
+        let terms = claims.iter().zip(messages);
+        groups::pairs(terms.map(|(claim, message)| (claim, message, NonZeroU64::MIN))).len()
+    };
+    let sets = |claims: &[SignatureClaim]| {
+        claims.iter().map(|claim| claim.signers).collect::<BTreeSet<_>>().len()
+    };
+    let (few, many) = (&of_fifteen.good[..5], &of_fifteen.good);
+    assert_eq!(count(few), sets(few));
+    assert!(sets(many) > 20, "{} sets", sets(many));
+    assert_eq!(count(many), 15);
+    assert_eq!(count(&[&of_three.good[..], many].concat()), sets(&of_three.good).min(3) + 15);
 }
 
 #[test]
@@ -265,8 +356,8 @@ fn checks_max(bad: usize, all: usize) -> f64 {
     if bad == 0 {
         return 1.0;
     }
-    let (bad, all) = (bad as f64, all as f64);
-    2.0 * bad * (1.0 + (all / bad).log2()) + 1.0
+    let (bad, all) = (bad as f64, all.next_power_of_two() as f64);
+    bad * (1.0 + (all / bad).log2())
 }
 
 proptest! {

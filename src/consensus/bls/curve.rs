@@ -421,3 +421,6 @@ pub(super) fn map_to_g2([u, v]: &[Fp2; 2]) -> G2Sum {
     unsafe { blst::blst_map_to_g2(&mut point, &u.0, &v.0) };
     G2Sum(point)
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,6 +197,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn numbers_without_a_first_part_have_the_sign_of_the_second() {
+        for last in 1..=8 {
+            let mut second = [0; 48];
+            second[47] = last;
+            let pair = [Fp2::from_be_bytes(&[0; 48], &second), one()];
+            let [first, second] = map_to_curve(pair);
+            assert_eq!(clear_cofactor(&first.plus(&second)), map_to_g2(&pair), "{last} i");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 

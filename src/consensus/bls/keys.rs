@@ -230,6 +230,18 @@ pub(crate) fn infinity_signature() -> Signature {
     Signature::from_bytes(&bytes).unwrap()
 }
 
+/// A signature outside the subgroup: the first x coordinate that has a y is almost never in it, as
+/// the subgroup is a 2^-254 part of the curve.
+#[cfg(test)]
+pub(crate) fn stray_signature() -> Signature {
+    let with_x = |x| {
+        let mut bytes = [0; SIGNATURE_BYTES];
+        (bytes[0], bytes[SIGNATURE_BYTES - 1]) = (0x80, x);
+        Signature::from_bytes(&bytes).ok()
+    };
+    (1..=u8::MAX).find_map(with_x).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,29 +295,17 @@ mod tests {
         assert_eq!(SecretKey::sum([]).err(), Some(BlsError::SecretKeyRange));
     }
 
-    /// A point on the curve that is not in the subgroup: the first x coordinate that has a y is
-    /// almost never in it, as the subgroup is a 2^-125 part of the curve (2^-254 for G2).
-    fn outside_subgroup<const N: usize>(on_curve: impl Fn(&[u8]) -> bool) -> [u8; N] {
-        (1..=u8::MAX)
-            .map(|x| {
-                let mut bytes = [0; N];
-                bytes[0] = 0x80;
-                bytes[N - 1] = x;
-                bytes
-            })
-            .find(|bytes| on_curve(bytes))
-            .unwrap()
-    }
-
     #[test]
     fn refuses_keys_and_signatures_outside_the_subgroup() {
-        let key_bytes: [u8; PUBLIC_KEY_BYTES] =
-            outside_subgroup(|bytes| min_pk::PublicKey::uncompress(bytes).is_ok());
-        assert_eq!(PublicKey::from_bytes(&key_bytes), Err(BlsError::OutsideSubgroup));
-        let bytes: [u8; SIGNATURE_BYTES] =
-            outside_subgroup(|bytes| Signature::from_bytes(bytes).is_ok());
-        let stray = Signature::from_bytes(&bytes).unwrap();
-        assert!(!fast_aggregate_verify(&ROOT, &[key(1).public_key()], &stray));
+        // As with signatures: the subgroup is a 2^-125 part of the curve.
+        let stray_key = |x| {
+            let mut bytes = [0; PUBLIC_KEY_BYTES];
+            (bytes[0], bytes[PUBLIC_KEY_BYTES - 1]) = (0x80, x);
+            min_pk::PublicKey::uncompress(&bytes).is_ok().then_some(bytes)
+        };
+        let bytes = (1..=u8::MAX).find_map(stray_key).unwrap();
+        assert_eq!(PublicKey::from_bytes(&bytes), Err(BlsError::OutsideSubgroup));
+        assert!(!fast_aggregate_verify(&ROOT, &[key(1).public_key()], &stray_signature()));
     }
 
     #[test]

@@ -21,4 +21,4 @@ pub use keys::{
 };
 
 #[cfg(test)]
-pub(crate) use keys::{cancelling_keys, infinity_signature};
+pub(crate) use keys::{cancelling_keys, infinity_signature, stray_signature};
