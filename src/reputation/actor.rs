@@ -1,6 +1,10 @@
 //! The actor: observations into the book, what follows out of it. It decides nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinSet;
@@ -49,7 +53,14 @@ pub struct State {
     args: ReputationArgs,
     book: PeerBook,
     checks: JoinSet<()>,
-    told: BTreeMap<PeerId, u16>,
+    told: Told,
+}
+
+/// What the scheduler was told last.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    usable: BTreeMap<PeerId, u16>,
+    banned: BTreeSet<PeerId>,
 }
 
 impl Actor for PeerReputation {
@@ -64,7 +75,7 @@ impl Actor for PeerReputation {
     ) -> Result<State, ActorProcessingErr> {
         myself.send_interval(TICK, || ReputationMsg::Tick);
         let book = PeerBook::new(args.genesis, args.ban);
-        Ok(State { args, book, checks: JoinSet::new(), told: BTreeMap::new() })
+        Ok(State { args, book, checks: JoinSet::new(), told: Told::default() })
     }
 
     async fn post_start(
@@ -108,7 +119,7 @@ impl Actor for PeerReputation {
                 actions.extend(state.book.checked(now, peer, answer));
                 show = true;
             }
-            ReputationMsg::SchedulerStarted => state.told.clear(),
+            ReputationMsg::SchedulerStarted => state.told = Told::default(),
             ReputationMsg::CoordinatorStarted => show = true,
             ReputationMsg::Tick => {}
         }
@@ -138,11 +149,14 @@ fn check(myself: &ActorRef<ReputationMsg>, state: &mut State, now: Duration) {
 
 /// Passes on what changed; siblings that are down ask when they are back.
 fn tell(state: &mut State, show: bool) {
-    let usable = state.book.usable();
+    let now = Told { usable: state.book.usable(), banned: state.book.banned() };
+    let before = &state.told;
     // Who may be asked matters at once, a change of score can wait for the next tick.
-    let news = if show { usable != state.told } else { !usable.keys().eq(state.told.keys()) };
-    if news && state.args.scheduler.usable_peers(usable.clone()).is_ok() {
-        state.told = usable;
+    let others = now.banned != before.banned || !now.usable.keys().eq(before.usable.keys());
+    let news = others || (show && now.usable != before.usable);
+    let Told { usable, banned } = now.clone();
+    if news && state.args.scheduler.usable_peers(usable, banned).is_ok() {
+        state.told = now;
     }
     if show {
         let _ = state.args.coordinator.peers_changed(state.book.view());

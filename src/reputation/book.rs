@@ -1,6 +1,9 @@
 //! The decisions of reputation: who is usable, from what is known of each. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -287,6 +290,12 @@ impl PeerBook {
             .filter(|(_, record)| record.state == PeerState::Usable)
             .map(|(peer, record)| (*peer, record.score))
             .collect()
+    }
+
+    /// Who is kept out for lies.
+    pub(super) fn banned(&self) -> BTreeSet<PeerId> {
+        let banned = self.records.iter().filter(|(_, record)| record.state == PeerState::Banned);
+        banned.map(|(peer, _)| *peer).collect()
     }
 
     /// Everything, for people and for the coordinator.

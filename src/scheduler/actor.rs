@@ -141,7 +141,7 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<Event<Arc<Segment>>> 
     match message {
         SchedulerMsg::SetWindow { next, last } => vec![Event::WindowSet { next, last }],
         SchedulerMsg::CloseWindow => vec![Event::WindowClosed],
-        SchedulerMsg::UsablePeers { peers } => usable(state, &peers),
+        SchedulerMsg::UsablePeers { peers, banned } => usable(state, &peers, banned),
         SchedulerMsg::Imported { head } => vec![Event::Imported { head }],
         SchedulerMsg::ImportRefused { refusal } => {
             state.args.reputation.evidence(refusal.origin.peer, Evidence::NotLinked);
@@ -178,10 +178,15 @@ fn panicked(state: &mut State) -> Vec<Event<Arc<Segment>>> {
     settled
 }
 
-fn usable(state: &mut State, peers: &BTreeMap<PeerId, u16>) -> Vec<Event<Arc<Segment>>> {
+fn usable(
+    state: &mut State,
+    peers: &BTreeMap<PeerId, u16>,
+    banned: BTreeSet<PeerId>,
+) -> Vec<Event<Arc<Segment>>> {
     let gone = state.peers.iter().filter(|peer| !peers.contains_key(peer));
     let mut events: Vec<_> = gone.map(|peer| Event::PeerUnusable { peer: *peer }).collect();
     events.extend(peers.iter().map(|(&peer, &score)| Event::PeerUsable { peer, score }));
+    events.extend(banned.into_iter().map(|peer| Event::PeerBanned { peer }));
     state.peers = peers.keys().copied().collect();
     events
 }

@@ -46,8 +46,10 @@ pub(crate) enum Event<S> {
     WindowClosed,
     /// A peer may be asked, or its score changed.
     PeerUsable { peer: PeerId, score: u16 },
-    /// A peer must not be asked any more.
+    /// A peer must not be asked any more. What it delivered may be good.
     PeerUnusable { peer: PeerId },
+    /// A peer lied: what it delivered is not worth verifying.
+    PeerBanned { peer: PeerId },
     /// The blocks of `range` arrived in reply to `request` and are being verified.
     Arrived { request: RequestId, range: HeightRange, bytes: u64 },
     /// Of `range`, `segments` passed verification; the rest did not.
@@ -121,6 +123,8 @@ pub(crate) struct Core<S> {
     horizon: Height,
     wanted: HeightSet,
     flights: BTreeMap<RequestId, Flight>,
+    /// Whom each request went to, until nothing more will be heard of it.
+    requests: BTreeMap<RequestId, PeerId>,
     verifying: BTreeMap<Height, (HeightRange, RequestId)>,
     held: BTreeMap<Height, S>,
     released: BTreeMap<Height, S>,
@@ -197,6 +201,7 @@ impl<S: Held> Core<S> {
             horizon: Height::GENESIS,
             wanted: HeightSet::default(),
             flights: BTreeMap::new(),
+            requests: BTreeMap::new(),
             verifying: BTreeMap::new(),
             held: BTreeMap::new(),
             released: BTreeMap::new(),
@@ -263,6 +268,7 @@ impl<S: Held> Core<S> {
                 load.score = score;
             }
             Event::PeerUnusable { peer } => self.drop_peer(peer, &mut effects),
+            Event::PeerBanned { peer } => self.ban_peer(peer, &mut effects),
             Event::Arrived { request, range, bytes } => {
                 self.arrived(now, request, (range, bytes), &mut effects);
             }
@@ -325,12 +331,14 @@ impl<S: Held> Core<S> {
         }
         let flight = Flight { peer, asked: range, missing: Some(range), since: now, rival };
         self.flights.insert(request, flight);
+        self.requests.insert(request, peer);
         Effect::Fetch { request, peer, range, bytes: reserved(range, self.bytes_per_block) }
     }
 
     /// The permit for a planned request was not granted after all: its heights are wanted again.
     pub(crate) fn not_sent(&mut self, now: Duration, request: RequestId) {
         self.ended(now, request, ReplyEnd::NotSent);
+        self.settle(request);
     }
 
     fn set_window(&mut self, next: Height, last: Height, effects: &mut Vec<Effect<S>>) {
@@ -345,7 +353,7 @@ impl<S: Held> Core<S> {
     }
 
     fn reset(&mut self, next: Height, last: Option<Height>, effects: &mut Vec<Effect<S>>) {
-        let open: Vec<_> = self.flights.keys().copied().collect();
+        let open: Vec<_> = self.requests.keys().copied().collect();
         for request in open {
             self.cancel(request, effects);
         }
@@ -367,6 +375,17 @@ impl<S: Held> Core<S> {
 
     fn drop_peer(&mut self, peer: PeerId, effects: &mut Vec<Effect<S>>) {
         let open = self.peers.get(&peer).map(|load| load.in_flight.clone()).unwrap_or_default();
+        for request in open {
+            self.cancel(request, effects);
+        }
+        self.peers.remove(&peer);
+    }
+
+    /// Unlike a peer that has only gone, one that lied gets none of its blocks verified: they cost
+    /// far more to refuse than to send.
+    fn ban_peer(&mut self, peer: PeerId, effects: &mut Vec<Effect<S>>) {
+        let open = self.requests.iter().filter(|(_, of)| **of == peer);
+        let open: Vec<_> = open.map(|(request, _)| *request).collect();
         for request in open {
             self.cancel(request, effects);
         }
@@ -485,6 +504,7 @@ impl<S: Held> Core<S> {
 
     /// What `request` still has being verified will not be heard of any more.
     fn settle(&mut self, request: RequestId) {
+        self.requests.remove(&request);
         let lost: Vec<_> = self
             .verifying
             .values()

@@ -329,6 +329,43 @@ fn lost_verification_makes_its_heights_wanted_again() {
     world.finish();
 }
 
+/// A peer whose only reply is in and being verified, beside one that has sent nothing.
+fn one_reply_being_verified() -> (World, PeerId) {
+    let mut world = World::new(small(), 2, 400);
+    let (first, (of, _)) = world.open.iter().next().map(|(r, v)| (*r, *v)).unwrap();
+    world.arrive(first, u64::MAX);
+    assert_eq!(world.core.gauge().verifying_blocks, 16);
+    (world, of)
+}
+
+#[test]
+fn nothing_that_a_banned_peer_sent_is_verified() {
+    let (mut world, liar) = one_reply_being_verified();
+    world.event(Event::PeerBanned { peer: liar });
+    assert!(world.verifying.is_empty(), "the request is cancelled");
+    assert_eq!(world.core.gauge().verifying_blocks, 0);
+    assert!(world.open.values().all(|(peer, _)| *peer != liar));
+    world.finish();
+    assert_eq!(world.imported, h(400));
+}
+
+#[test]
+fn what_a_peer_sent_before_it_left_is_still_verified() {
+    let (mut world, gone) = one_reply_being_verified();
+    world.event(Event::PeerUnusable { peer: gone });
+    assert_eq!(world.core.gauge().verifying_blocks, 16);
+    world.verify(0, |_| false);
+    assert_eq!(world.released.last().map(|blocks| blocks.range.last()), Some(h(16)));
+    world.finish();
+}
+
+#[test]
+fn window_that_is_closed_gives_up_what_is_being_verified() {
+    let (mut world, _) = one_reply_being_verified();
+    world.event(Event::WindowClosed);
+    assert!(world.verifying.is_empty() && world.open.is_empty());
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Arrive(u8, u64),
@@ -340,6 +377,7 @@ enum Step {
     ImporterRestart,
     PeerGone(u8),
     PeerBack(u8),
+    PeerBanned(u8),
     Window(u64),
     Later(u16),
 }
@@ -355,6 +393,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::ImporterRestart),
         1 => (1u8..5).prop_map(Step::PeerGone),
         1 => (1u8..5).prop_map(Step::PeerBack),
+        1 => (1u8..5).prop_map(Step::PeerBanned),
         1 => (0u64..600).prop_map(Step::Window),
         2 => (0u16..5_000).prop_map(Step::Later),
     ]
@@ -400,6 +439,7 @@ fn take(world: &mut World, step: Step) {
             world.event(Event::ImporterStarted { head });
         }
         Step::PeerGone(seed) => world.event(Event::PeerUnusable { peer: peer(seed) }),
+        Step::PeerBanned(seed) => world.event(Event::PeerBanned { peer: peer(seed) }),
         Step::PeerBack(seed) => {
             world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
         }

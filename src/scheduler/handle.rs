@@ -3,7 +3,10 @@
 //! All notices are level-triggered: a scheduler that was down when one came asks for the present
 //! state when it is back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use supervisors::{CallError, ChildHandle, SendError};
 
@@ -49,8 +52,12 @@ impl SchedulerHandle {
     ///
     /// # Errors
     /// [`SendError`] while it is restarting or stopped.
-    pub fn usable_peers(&self, peers: BTreeMap<PeerId, u16>) -> Result<(), SendError> {
-        self.child.cast(SchedulerMsg::UsablePeers { peers })
+    pub fn usable_peers(
+        &self,
+        peers: BTreeMap<PeerId, u16>,
+        banned: BTreeSet<PeerId>,
+    ) -> Result<(), SendError> {
+        self.child.cast(SchedulerMsg::UsablePeers { peers, banned })
     }
 
     /// See [`SchedulerMsg::Imported`].

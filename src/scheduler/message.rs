@@ -1,6 +1,9 @@
 //! What the scheduler is told.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ractor::RpcReplyPort;
 
@@ -26,6 +29,8 @@ pub enum SchedulerMsg {
     UsablePeers {
         /// By peer.
         peers: BTreeMap<PeerId, u16>,
+        /// Those kept out for lies: nothing of them is worth verifying.
+        banned: BTreeSet<PeerId>,
     },
     /// The chain's head is now here.
     Imported {

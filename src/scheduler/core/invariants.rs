@@ -26,6 +26,10 @@ impl<S: Held> Core<S> {
         };
         self.wanted.iter().for_each(|range| put(range, "wanted"));
         self.verifying.values().for_each(|(range, _)| put(*range, "verifying"));
+        let verifying = self.verifying.values().map(|(_, request)| request);
+        for request in self.flights.keys().chain(verifying) {
+            assert!(self.requests.contains_key(request), "{request:?} is of nobody");
+        }
         for (request, flight) in &self.flights {
             match flight.rival {
                 Some(Rival::First(first)) => {
