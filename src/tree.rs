@@ -192,7 +192,7 @@ pub(crate) struct Shared {
 /// The tree, ready to be started.
 pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSpec {
     let slot = NetworkSlot::default();
-    let caller = PeerCaller::new(slot.clone());
+    let caller = PeerCaller::new(slot.clone(), Arc::clone(&shared.ports.clock));
     let prober = Prober {
         caller: caller.clone(),
         validator: children.validator(),

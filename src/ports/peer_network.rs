@@ -8,7 +8,7 @@ use futures::{future::BoxFuture, stream::BoxStream};
 use super::BlockSource;
 use crate::{
     types::{HeightRange, Multiaddr, PeerId},
-    wire::response::{ChunkError, ResponseCode},
+    wire::response::{ChunkError, ErrorChunk, ResponseCode},
 };
 
 /// The blocks of one reply in the order the peer sent them, undecoded. The end of the stream is
@@ -155,6 +155,18 @@ pub enum RequestError {
         /// The text it added, at most 256 bytes, control characters removed.
         text: String,
     },
+    /// The peer limits its requesters, and has nothing left for us.
+    #[error("the peer limits how much it is asked for{}", wait_suffix(*wait))]
+    RateLimited {
+        /// How long to wait, if it said so.
+        wait: Option<Duration>,
+    },
+    /// Our own account of what a peer that limits its requesters has left for us.
+    #[error("the peer would refuse so much before {wait:?} have passed")]
+    OverQuota {
+        /// How long to wait.
+        wait: Duration,
+    },
     /// The peer's bytes break the framing.
     #[error("broken framing")]
     Framing(#[source] ChunkError),
@@ -176,6 +188,22 @@ pub enum RequestError {
     /// The network is being restarted.
     #[error("the network is restarting")]
     Restarting,
+}
+
+impl From<ErrorChunk> for RequestError {
+    fn from(ErrorChunk { code, text }: ErrorChunk) -> Self {
+        match code {
+            ResponseCode::RateLimited => Self::RateLimited { wait: text.wait() },
+            ResponseCode::InvalidRequest
+            | ResponseCode::ServerError
+            | ResponseCode::ResourceUnavailable
+            | ResponseCode::Unknown(_) => Self::Refused { code, text: text.to_string() },
+        }
+    }
+}
+
+fn wait_suffix(wait: Option<Duration>) -> String {
+    wait.map(|wait| format!(", and says to wait {wait:?}")).unwrap_or_default()
 }
 
 fn text_suffix(text: &str) -> impl fmt::Display + '_ {

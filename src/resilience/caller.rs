@@ -12,8 +12,9 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 use tracing::Span;
 
+use super::limit::PeerLimits;
 use crate::{
-    ports::{PeerNetwork, RangeStream, RequestError},
+    ports::{Clock, PeerNetwork, RangeStream, RequestError},
     types::{HeightRange, PeerId},
 };
 
@@ -46,19 +47,21 @@ impl NetworkSlot {
 pub struct PeerCaller {
     network: NetworkSlot,
     open: Arc<Mutex<BTreeMap<PeerId, u32>>>,
+    limits: Arc<PeerLimits>,
 }
 
 impl PeerCaller {
     /// A caller over whatever network is present in `network`.
-    pub fn new(network: NetworkSlot) -> Self {
-        Self { network, open: Arc::default() }
+    pub fn new(network: NetworkSlot, clock: Arc<dyn Clock>) -> Self {
+        Self { network, open: Arc::default(), limits: Arc::new(PeerLimits::new(clock)) }
     }
 
     /// Asks `peer` for `range`. Each block, the first one too, must arrive within `deadline` of
     /// the one before. Dropping the call resets the request.
     ///
     /// # Errors
-    /// See [`RequestError`]; [`RequestError::TooManyStreams`] at our own limit of open requests.
+    /// See [`RequestError`]; [`RequestError::TooManyStreams`] at our own limit of open requests,
+    /// [`RequestError::OverQuota`] where the peer would refuse so much now.
     pub async fn range(
         &self,
         peer: PeerId,
@@ -67,6 +70,8 @@ impl PeerCaller {
     ) -> Result<RangeCall, RequestError> {
         let open = OpenRequest::take(&self.open, peer)?;
         let network = self.network.get().ok_or(RequestError::Restarting)?;
+        let admitted = self.limits.admit(peer, range.count());
+        admitted.map_err(|wait| RequestError::OverQuota { wait })?;
         let span = tracing::debug_span!("peer_call", %peer, %range);
         let request = network.request_range(peer, range);
         // The caller must not keep a network alive that its owner has let go.
@@ -74,7 +79,8 @@ impl PeerCaller {
         let stream = timeout(deadline, request)
             .await
             .map_err(|_| RequestError::TimedOut { waited: deadline })??;
-        Ok(RangeCall { stream, deadline, left: range.count(), span, _open: open })
+        let (left, limits) = (range.count(), Arc::clone(&self.limits));
+        Ok(RangeCall { stream, deadline, left, span, limits, peer, _open: open })
     }
 }
 
@@ -84,6 +90,8 @@ pub struct RangeCall {
     deadline: Duration,
     left: u64,
     span: Span,
+    limits: Arc<PeerLimits>,
+    peer: PeerId,
     _open: OpenRequest,
 }
 
@@ -107,6 +115,9 @@ impl RangeCall {
             Some(Ok(_)) => self.left -= 1,
             Some(Err(error)) => {
                 self.left = 0;
+                if let RequestError::RateLimited { .. } = error {
+                    self.limits.has_refused(self.peer);
+                }
                 tracing::debug!(parent: &self.span, %error, "reply failed");
             }
             None => self.left = 0,

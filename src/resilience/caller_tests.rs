@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::{
     doubles::{NetworkDouble, peer, stream_of},
+    ports::SystemClock,
     types::Height,
 };
 
@@ -23,7 +24,7 @@ fn block(number: u8) -> Bytes {
 fn over(network: &Arc<NetworkDouble>) -> PeerCaller {
     let slot = NetworkSlot::default();
     slot.publish(&(Arc::clone(network) as Arc<dyn PeerNetwork>));
-    PeerCaller::new(slot)
+    PeerCaller::new(slot, Arc::new(SystemClock::start()))
 }
 
 /// A network whose every reply has block after block, each after `pause`, without an end.
@@ -180,7 +181,7 @@ async fn failed_and_dropped_requests_give_their_place_free() {
 #[tokio::test(start_paused = true)]
 async fn without_a_network_it_is_restarting_and_the_next_one_is_found() {
     let slot = NetworkSlot::default();
-    let caller = PeerCaller::new(slot.clone());
+    let caller = PeerCaller::new(slot.clone(), Arc::new(SystemClock::start()));
     let ask = || caller.range(peer(1), range(1), DEADLINE);
     assert_eq!(ask().await.err(), Some(RequestError::Restarting));
     let first: Arc<dyn PeerNetwork> = silent();
@@ -216,4 +217,26 @@ async fn neither_callers_nor_calls_keep_a_network_alive() {
     drop(network);
     assert!(alive.upgrade().is_none(), "kept by a request or a reply under way");
     drop((call, sending));
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_that_limits_its_requesters_is_not_asked_before_it_serves_again() {
+    let wait = Duration::from_millis(2_500);
+    let network = NetworkDouble::new(move |_, range| {
+        let limited = RequestError::RateLimited { wait: Some(wait) };
+        Ok(if range.count() > 500 { stream_of([Err(limited)]) } else { stream_of([]) })
+    });
+    let caller = over(&network);
+    let mut call = caller.range(peer(1), range(600), DEADLINE).await.unwrap();
+    let refused = call.next().await.unwrap().unwrap_err();
+    assert_eq!(refused, RequestError::RateLimited { wait: Some(wait) });
+    assert!(call.next().await.is_none());
+    let Err(RequestError::OverQuota { wait }) = caller.range(peer(1), range(128), DEADLINE).await
+    else {
+        panic!("it would refuse");
+    };
+    assert_eq!(network.asked().len(), 1, "it was not asked");
+    assert!(caller.range(peer(2), range(128), DEADLINE).await.is_ok(), "others are not concerned");
+    sleep(wait).await;
+    assert!(caller.range(peer(1), range(128), DEADLINE).await.is_ok());
 }

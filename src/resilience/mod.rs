@@ -1,6 +1,7 @@
 //! What stands between sync and everything that fails: the one way to ask a peer.
 
 mod caller;
+mod limit;
 mod probe;
 
 pub use caller::{NetworkSlot, PeerCaller, RangeCall};

@@ -7,7 +7,7 @@ use supervisors::{ChildHandle, ChildSpec, SupervisorHandle};
 use super::*;
 use crate::{
     doubles::{NetworkDouble, blocks, peer, recorded, stream_of, tree},
-    ports::{InlineCompute, OsEntropy, PeerNetwork},
+    ports::{InlineCompute, OsEntropy, PeerNetwork, SystemClock},
     resilience::NetworkSlot,
     validation::{ValidatorArgs, ValidatorMsg, ValidatorPool},
 };
@@ -31,7 +31,7 @@ async fn real(network: &Arc<NetworkDouble>) -> (Prober, SupervisorHandle) {
 fn over(network: &Arc<NetworkDouble>, validator: ValidatorHandle) -> Prober {
     let slot = NetworkSlot::default();
     slot.publish(&(Arc::clone(network) as Arc<dyn PeerNetwork>));
-    let caller = PeerCaller::new(slot);
+    let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()));
     Prober { caller, validator, budget: ByteBudget::new(0), deadline: DEADLINE }
 }
 

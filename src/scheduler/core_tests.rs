@@ -233,6 +233,34 @@ fn failed_peer_is_paused_and_others_take_over() {
 }
 
 #[test]
+fn peer_that_limits_its_requesters_is_asked_again_exactly_when_it_allows() {
+    let mut world = World::new(small(), 1, 10);
+    let first = *world.open.keys().next().unwrap();
+    let (refused_at, wait) = (world.now, Duration::from_millis(1_234));
+    world.end(first, ReplyEnd::Limited { wait: Some(wait) });
+    let mut look = |at: Duration| {
+        world.now = at;
+        world.event(Event::Imported { head: h(0) });
+        world.open.len()
+    };
+    assert_eq!(look(refused_at + wait - Duration::from_nanos(1)), 0);
+    assert_eq!(look(refused_at + wait), 1);
+    world.finish();
+}
+
+#[test]
+fn request_that_is_larger_than_a_peer_ever_serves_is_made_smaller() {
+    let mut world = World::new(small(), 1, 100);
+    let (first, (_, asked)) = world.open.iter().next().map(|(r, v)| (*r, *v)).unwrap();
+    world.end(first, ReplyEnd::Limited { wait: None });
+    world.now += Duration::from_secs(1);
+    world.event(Event::Imported { head: h(0) });
+    let (_, again) = *world.open.values().next().unwrap();
+    assert_eq!(again.count(), asked.count() / 2);
+    world.finish();
+}
+
+#[test]
 fn only_bad_heights_are_asked_again() {
     let mut world = World::new(small(), 1, 16);
     let first = *world.open.keys().next().unwrap();
@@ -385,7 +413,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (any::<u8>(), 1u64..40).prop_map(|(i, n)| Step::Arrive(i, n)),
-        2 => (any::<u8>(), 0u8..4).prop_map(|(i, e)| Step::End(i, e)),
+        2 => (any::<u8>(), 0u8..5).prop_map(|(i, e)| Step::End(i, e)),
         1 => any::<u8>().prop_map(Step::Settle),
         4 => (any::<u8>(), any::<u8>()).prop_map(|(i, b)| Step::Verify(i, b)),
         3 => (1u8..5).prop_map(Step::Import),
@@ -412,7 +440,14 @@ fn take(world: &mut World, step: Step) {
         }
         Step::End(index, end) => {
             if let Some(request) = pick(world, index) {
-                let ends = [ReplyEnd::Closed, ReplyEnd::Failed, ReplyEnd::NotSent];
+                let wait = Some(Duration::from_millis(700));
+                let ends = [
+                    ReplyEnd::Closed,
+                    ReplyEnd::Failed,
+                    ReplyEnd::NotSent,
+                    ReplyEnd::Limited { wait },
+                    ReplyEnd::Limited { wait: None },
+                ];
                 world.end(request, ends[usize::from(end) % ends.len()]);
             }
         }

@@ -189,6 +189,9 @@ fn failed(context: &FetchContext, peer: PeerId, error: RequestError) -> ReplyEnd
         RequestError::NotConnected | RequestError::TooManyStreams | RequestError::Restarting => {
             ReplyEnd::NotSent
         }
+        // To ask again as soon as it allows is what it wants: nothing to hold against it.
+        RequestError::RateLimited { wait } => ReplyEnd::Limited { wait },
+        RequestError::OverQuota { wait } => ReplyEnd::Limited { wait: Some(wait) },
         RequestError::Unsupported
         | RequestError::Refused { .. }
         | RequestError::Framing(_)

@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     doubles::{NetworkDouble, Recorder, blocks, peer, recorded, stream_of, tree},
     flow::ByteBudget,
-    ports::{InlineCompute, OsEntropy, PeerNetwork},
+    ports::{InlineCompute, OsEntropy, PeerNetwork, SystemClock},
     reputation::ReputationMsg,
     resilience::NetworkSlot,
     types::Height,
@@ -61,7 +61,7 @@ impl World {
         let slot = NetworkSlot::default();
         slot.publish(&(network.clone() as Arc<dyn PeerNetwork>));
         let context = FetchContext {
-            caller: PeerCaller::new(slot),
+            caller: PeerCaller::new(slot, Arc::new(SystemClock::start())),
             validator: ValidatorHandle::new(match pool {
                 Pool::Real => real,
                 Pool::Held => held.handle,
@@ -242,6 +242,22 @@ async fn what_is_not_the_peers_fault_is_not_held_against_it() {
         assert_eq!(world.reports().await, ["ended NotSent", "settled"], "{error}");
         assert!(world.evidence().await.is_empty(), "{error}");
         assert_eq!(world.budget.gauge().used, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_a_peer_is_not_held_against_it_and_its_wait_is_passed_on() {
+    let wait = Duration::from_millis(1_234);
+    let limits = [
+        (RequestError::RateLimited { wait: Some(wait) }, "ended Limited { wait: Some(1.234s) }"),
+        (RequestError::RateLimited { wait: None }, "ended Limited { wait: None }"),
+        (RequestError::OverQuota { wait }, "ended Limited { wait: Some(1.234s) }"),
+    ];
+    for (error, told) in limits {
+        let mut world = World::new(sends(vec![Err(error.clone())]), Pool::Real).await;
+        let _task = world.fetch(1, 70, 1_000);
+        assert_eq!(world.reports().await, [told, "settled"], "{error}");
+        assert!(world.evidence().await.is_empty(), "{error}");
     }
 }
 

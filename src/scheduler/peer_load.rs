@@ -38,6 +38,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Pause of a peer that another was quicker than at the front. Unit: time. Too low: it gets the
 /// next front too. Too high: one lost packet costs a good peer's time.
 const PAUSE_LATE: Duration = Duration::from_secs(1);
+/// Pause of a peer that limits its requesters and does not say for how long. Unit: time. Source: a
+/// tenth of the time over which the network's software counts. Too low: refusals. Too high: idle.
+const PAUSE_LIMITED: Duration = Duration::from_secs(1);
 /// Weight of a new sample in the measured rate, as 1/n.
 const RATE_SAMPLE_WEIGHT: u64 = 4;
 
@@ -50,6 +53,11 @@ pub enum ReplyEnd {
     Failed,
     /// Our own limit or restart, nobody's fault: ask again soon.
     NotSent,
+    /// The peer serves us no more before so much time has passed; it may not have said how much.
+    Limited {
+        /// How long to wait.
+        wait: Option<Duration>,
+    },
     /// We gave it up ourselves.
     Cancelled,
 }
@@ -184,6 +192,15 @@ impl PeerLoad {
                 let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
                 self.failures += 1;
                 self.paused_until = now + pause;
+            }
+            ReplyEnd::Limited { wait: Some(wait) } => {
+                self.paused_until = self.paused_until.max(now.saturating_add(wait));
+            }
+            ReplyEnd::Limited { wait: None } => {
+                // It says so of requests that are larger than it ever serves.
+                self.size = (self.size / 2).max(1);
+                self.full_replies = 0;
+                self.paused_until = self.paused_until.max(now + PAUSE_LIMITED);
             }
             ReplyEnd::NotSent => self.paused_until = now + PAUSE_FIRST / 4,
             ReplyEnd::Cancelled => {}

@@ -4,7 +4,7 @@
 //! Owns the chunks in both directions and their limits. Does not decode blocks, and does not
 //! judge how many chunks there are: a short response means nothing.
 
-use std::{fmt, num::NonZeroU8};
+use std::{fmt, num::NonZeroU8, time::Duration};
 
 use bytes::Bytes;
 
@@ -228,6 +228,22 @@ impl ErrorText {
     /// The bytes as they came.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// How long the other side says to wait, if this is the text of its limiter: `Wait` and a
+    /// duration as Rust's debug format writes it, such as `Wait 1.234s` or `Wait 20.5ms`.
+    pub fn wait(&self) -> Option<Duration> {
+        let text = str::from_utf8(&self.0).ok()?.strip_prefix("Wait ")?;
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, unit) = text.split_at_checked(digits)?;
+        let seconds = match unit {
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
     }
 }
 

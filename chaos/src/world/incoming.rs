@@ -7,7 +7,7 @@ use std::{
 
 use alys_sync::{
     ports::{RangeStream, RequestError},
-    wire::response::{Chunk, ChunkDecoder, ChunkProgress, ErrorChunk},
+    wire::response::{Chunk, ChunkDecoder, ChunkProgress},
 };
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -141,9 +141,7 @@ impl Incoming {
             match progress {
                 None => return Ok(None),
                 Some(ChunkProgress::Header(_)) => {}
-                Some(ChunkProgress::Chunk(Chunk::Error(ErrorChunk { code, text }))) => {
-                    return Err(RequestError::Refused { code, text: text.to_string() });
-                }
+                Some(ChunkProgress::Chunk(Chunk::Error(refusal))) => return Err(refusal.into()),
                 Some(ChunkProgress::Chunk(Chunk::Body(block))) => {
                     self.arrived = arrived.slice(arrived.len() - input.len()..);
                     return self.deliver(block).map(Some);

@@ -11,7 +11,7 @@ use tokio::{
 use super::exchange::{ReplyPart, ReplySink};
 use crate::{
     ports::RequestError,
-    wire::response::{Chunk, ChunkDecoder, ChunkProgress, ErrorChunk},
+    wire::response::{Chunk, ChunkDecoder, ChunkProgress},
 };
 
 /// Bytes asked from the stream at once. If too low: more calls for a block. If too high: memory
@@ -105,10 +105,7 @@ where
             };
             let block = match chunk {
                 Chunk::Body(block) => block,
-                Chunk::Error(ErrorChunk { code, text }) => {
-                    let text = text.to_string();
-                    return Outcome::Failed(RequestError::Refused { code, text });
-                }
+                Chunk::Error(refusal) => return Outcome::Failed(refusal.into()),
             };
             blocks_left = match blocks_left.checked_sub(1) {
                 Some(left) => left,

@@ -1,6 +1,6 @@
 //! Responses against the golden vectors, and in arbitrary pieces.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -154,6 +154,36 @@ fn scalar_chunks_have_their_golden_form() {
     let limited = error(ResponseCode::RateLimited, "Wait 1s");
     assert_eq!(limited, vectors::scalar("rpc_error_rate_limited"));
     assert_eq!(error(ResponseCode::ServerError, ""), vectors::scalar("rpc_error_empty"));
+}
+
+#[test]
+fn wait_is_read_from_the_text_of_a_limiter_and_from_nothing_else() {
+    let wait = |text: &str| ErrorText::new(text).wait();
+    for duration in [Duration::from_millis(1_234), Duration::from_micros(20_500), Duration::ZERO] {
+        assert_eq!(wait(&format!("Wait {duration:?}")), Some(duration), "{duration:?}");
+    }
+    assert_eq!(wait("Wait 1.5µs"), Some(Duration::from_nanos(1_500)));
+    for other in [
+        "",
+        "Wait",
+        "Wait ",
+        "Wait 1",
+        "Wait s",
+        "Wait .s",
+        "Wait 1.2.3s",
+        "Wait -1s",
+        "wait 1s",
+        "Wait 1h",
+        "Wait 1 s",
+        "Wait 1e9s",
+        "Wait NaNs",
+        "Rate limited. Request too large",
+    ] {
+        assert_eq!(wait(other), None, "{other}");
+    }
+    // More seconds than a duration holds.
+    assert_eq!(wait(&format!("Wait {}s", "9".repeat(40))), None);
+    assert_eq!(ErrorText(Bytes::from_static(b"Wait \xff1s")).wait(), None);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! How peers behave that are not full, prompt and honest: one function each.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use alys_sync::{
     adapters::libp2p::raw_server::{RawReply, RawRequest},
     wire::{
         request::{BlocksByRangeRequest, FixedMessage as _},
-        response::encode_block_chunk,
+        response::{ErrorChunk, ErrorText, ResponseCode, encode_block_chunk, encode_error_chunk},
     },
 };
 use bytes::Bytes;
@@ -127,6 +130,43 @@ pub fn hanging(
             if sent < blocks.len() {
                 request.reply.gone().await;
             }
+        }
+        .boxed()
+    }
+}
+
+/// Serves so many blocks in half a second, and says to whoever asks for more how long to wait.
+pub fn limiting(
+    chain: Arc<TestChain>,
+    blocks_max: usize,
+    refusals: Arc<AtomicUsize>,
+) -> impl Fn(RawRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+    const PERIOD: Duration = Duration::from_millis(500);
+    let period = Arc::new(Mutex::new((Instant::now(), 0)));
+    move |request| {
+        let (chain, period) = (Arc::clone(&chain), Arc::clone(&period));
+        let refusals = Arc::clone(&refusals);
+        async move {
+            let blocks = honest(&chain, &request);
+            let wait = {
+                let (began, served) = &mut *period.lock().unwrap();
+                if began.elapsed() >= PERIOD {
+                    (*began, *served) = (Instant::now(), 0);
+                }
+                *served += blocks.len();
+                (*served > blocks_max).then(|| PERIOD.saturating_sub(began.elapsed()))
+            };
+            let Some(wait) = wait else {
+                for block in &blocks {
+                    send(&request.reply, block).await;
+                }
+                return;
+            };
+            refusals.fetch_add(1, Ordering::SeqCst);
+            let text = ErrorText::new(&format!("Wait {wait:?}"));
+            let refusal = ErrorChunk { code: ResponseCode::RateLimited, text };
+            // A peer that no longer listens is the end of this reply.
+            let _ = request.reply.write(encode_error_chunk(&refusal)).await;
         }
         .boxed()
     }

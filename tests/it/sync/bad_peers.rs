@@ -1,4 +1,7 @@
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use alys_sync::{
     coordinator::{FailureReason, Phase},
@@ -8,7 +11,7 @@ use alys_sync::{
 
 use crate::support::{
     DEADLINE, Server, TestChain, TestNode,
-    behaviour::{Counter, changing, cut, empty, hanging, one_block, silent},
+    behaviour::{Counter, changing, cut, empty, hanging, limiting, one_block, silent},
     config, generated, golden, serve, serve_raw,
 };
 
@@ -100,6 +103,22 @@ async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() 
     let window = node.node.window().await.unwrap();
     assert!(window.hedges_won > 0, "{window:?}");
     assert_eq!(state_of(&node, &hangs), PeerState::Usable, "slow is not false");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peer_that_limits_its_requesters_is_left_alone_for_as_long_as_it_says() {
+    let chain = Arc::new(golden().until(1_500));
+    let refusals = Arc::new(AtomicUsize::new(0));
+    let limits = serve_raw(limiting(chain.clone(), 200, refusals.clone())).await;
+    let honest = serve(chain.clone()).await;
+    let node = synced_from(&chain, &[&limits, &honest]).await;
+    let refused = refusals.load(Ordering::SeqCst);
+    assert!((1..=40).contains(&refused), "refused {refused} times");
+    let peer = limits.peer.to_string();
+    let status = node.node.status().peers.into_iter().find(|known| known.peer == peer).unwrap();
+    assert_eq!((status.state, status.failures), (PeerState::Usable, 0), "a limit is no fault");
+    assert!(status.blocks > 0);
     node.stop().await;
 }
 

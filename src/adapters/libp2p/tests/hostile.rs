@@ -133,13 +133,22 @@ async fn garbage_is_broken_framing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_chunk_is_a_refusal_with_its_text() {
-    let text = "Wait 9s\u{7}";
-    let refusal = ErrorChunk { code: ResponseCode::RateLimited, text: ErrorText::new(text) };
+    let text = "Full up\u{7}";
+    let refusal = ErrorChunk { code: ResponseCode::ServerError, text: ErrorText::new(text) };
     let reply = [chunk(b"good"), encode_error_chunk(&refusal)].concat();
     let fetched = fetch_from_reply_of(reply).await;
-    let text = "Wait 9s\u{fffd}".to_owned();
-    let error = RequestError::Refused { code: ResponseCode::RateLimited, text };
+    let text = "Full up\u{fffd}".to_owned();
+    let error = RequestError::Refused { code: ResponseCode::ServerError, text };
     assert_eq!(fetched, blocks(&[b"good"], Some(error)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limit_of_a_peer_comes_with_the_time_it_says_to_wait() {
+    let text = ErrorText::new("Wait 9.5s");
+    let refusal = ErrorChunk { code: ResponseCode::RateLimited, text };
+    let fetched = fetch_from_reply_of(encode_error_chunk(&refusal)).await;
+    let wait = Some(Duration::from_millis(9_500));
+    assert_eq!(fetched, blocks(&[], Some(RequestError::RateLimited { wait })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
