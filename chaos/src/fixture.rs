@@ -63,10 +63,22 @@ impl Fixture {
     /// # Errors
     /// [`FixtureError`].
     pub fn new(blocks: u64) -> Result<Self, FixtureError> {
+        Self::with(blocks, Transactions::Realistic { mean_per_block: TRANSACTIONS_PER_BLOCK })
+    }
+
+    /// The same with one transaction of so many bytes in each block.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub fn filled(blocks: u64, transaction_bytes: u32) -> Result<Self, FixtureError> {
+        Self::with(blocks, Transactions::Fixed { per_block: 1, bytes: transaction_bytes })
+    }
+
+    fn with(blocks: u64, transactions: Transactions) -> Result<Self, FixtureError> {
         let chain = generate(GenerateOptions {
             blocks,
             authorities: AUTHORITIES,
-            transactions: Transactions::Realistic { mean_per_block: TRANSACTIONS_PER_BLOCK },
+            transactions,
             ..GenerateOptions::default()
         })?;
         let encoded: Vec<_> = chain.blocks().collect();

@@ -13,6 +13,7 @@
 //! - [`invariants`]: what must hold of every trace, a file each; `VALIDATION.md` lists the planted
 //!   bug that each of them finds.
 //! - [`children`]: many runs, and their report.
+//! - [`links`]: how much of shaped links a sync uses, without any fault.
 //!
 //! How far a seed replays: a run has one thread and paused time; random numbers come from the
 //! seed alone; blocking jobs of the store run one at a time, and only while the one thread has
@@ -24,6 +25,7 @@ pub mod adversaries;
 pub mod children;
 pub mod fixture;
 pub mod invariants;
+pub mod links;
 pub mod plan;
 pub mod run;
 pub mod trace;

@@ -3,11 +3,12 @@
 //! People read stderr; the last line of stdout is one JSON object. Exit codes: 0 when all
 //! invariants held, 1 when one broke, 2 when nothing could be run.
 
-use std::{error::Error, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use chaos::{
     children::{Options, run_all},
     fixture::Fixture,
+    links,
     plan::Plan,
     run::{Outcome, run},
 };
@@ -41,6 +42,27 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// Measures how much of the links of honest peers a sync uses, in virtual time.
+    Links {
+        /// Blocks of the chain to sync.
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..))]
+        blocks: u64,
+        /// Bytes of transactions in each block; as encoded, a block is about twice as large.
+        #[arg(long, default_value_t = 32_000)]
+        transaction_bytes: u32,
+        /// How many peers serve.
+        #[arg(long, default_value_t = 8)]
+        peers: usize,
+        /// What each link carries. Unit: megabits a second.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        megabits: u64,
+        /// The round trip to each peer; several are measured one after the other. Unit: ms.
+        #[arg(long, value_delimiter = ',', default_values_t = [5, 50, 150])]
+        round_trips: Vec<u64>,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
     /// Runs one seed twice and compares the hashes of what happened.
     Replay {
         /// The seed.
@@ -59,6 +81,13 @@ fn main() -> ExitCode {
     let done = match Cli::parse().scenario {
         Scenario::Children { runs, seed, blocks, jobs, json } => {
             children(Options { runs, seed, blocks, jobs }, json)
+        }
+        Scenario::Links { blocks, transaction_bytes, peers, megabits, round_trips, json } => {
+            let bytes_per_second = megabits * 1_000_000 / 8;
+            let round_trips = round_trips.into_iter().map(Duration::from_millis).collect();
+            let options =
+                links::Options { blocks, transaction_bytes, peers, bytes_per_second, round_trips };
+            measure(&options, json)
         }
         Scenario::Replay { seed, blocks, events } => replay(seed, blocks, events),
     };
@@ -93,6 +122,25 @@ fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
     })?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.failed_seeds.is_empty() && report.completed == report.runs)
+}
+
+fn measure(options: &links::Options, json: bool) -> Result<bool, Box<dyn Error>> {
+    let reports = links::measure(options)?;
+    if !json {
+        for report in &reports {
+            eprintln!(
+                "round trip {:.0} ms: {:.1} % of the links used, {:.2} s, first import after \
+                 {:.2} s, {:.1} % delivered twice",
+                report.round_trip_seconds * 1e3,
+                report.utilisation * 1e2,
+                report.seconds,
+                report.first_import_seconds,
+                report.duplicate_fraction * 1e2,
+            );
+        }
+    }
+    println!("{}", serde_json::json!({ "links": reports }));
+    Ok(true)
 }
 
 fn replay(seed: u64, blocks: u64, events: bool) -> Result<bool, Box<dyn Error>> {

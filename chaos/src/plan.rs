@@ -58,6 +58,8 @@ pub struct Plan {
     pub kills: Vec<Kill>,
     /// The least duration of the fault phase; it lasts until all kills are done.
     pub faults_for: Duration,
+    /// All links once the faults are over.
+    pub healed_link: LinkSpeed,
     /// How long a write of the store takes.
     pub write_takes: Duration,
     /// The node's settings, without its bootnodes.
@@ -75,6 +77,7 @@ impl Plan {
             killed_before_start: rng.random_ratio(1, 6).then(|| child(rng)),
             kills: kills(rng, blocks),
             faults_for: millis(rng, 500, 6_000),
+            healed_link: HEALED_LINK,
             // Half of the stores are slow ones: then kills meet writes under way.
             write_takes: if rng.random() { millis(rng, 1, 40) } else { Duration::ZERO },
             config: config(rng),

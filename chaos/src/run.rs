@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     fixture::Fixture,
     invariants::{Broken, Facts, check_all},
-    plan::{HEALED_LINK, Kill, Plan},
+    plan::{Kill, Plan},
     trace::{Event, PeerIndex, Stamped, Trace, hash},
     world::{
         LossyCompute, RecordingChain, RecordingJournal, SeededEntropy, SimPeer, SimStarter,
@@ -165,7 +165,7 @@ async fn set(
     let trace = Trace::start();
     let peers = plan.peers.iter().enumerate();
     let peers: Vec<_> =
-        peers.map(|(at, peer)| SimPeer::new(PeerIndex(at), peer, HEALED_LINK)).collect();
+        peers.map(|(at, peer)| SimPeer::new(PeerIndex(at), peer, plan.healed_link)).collect();
     let mut config = plan.config.clone();
     config.peers.bootnodes = peers.iter().map(|peer| peer.address.clone()).collect();
     let world = Arc::new(World::new(Arc::clone(fixture), peers, trace.clone()));

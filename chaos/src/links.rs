@@ -1,0 +1,127 @@
+//! How much of what the links of honest peers carry a sync uses, in virtual time.
+
+use std::{sync::Arc, time::Duration};
+
+use alys_sync::{config::SyncConfig, types::Height, wire::response::encode_block_chunk};
+use serde::Serialize;
+
+use crate::{
+    adversaries::Role,
+    fixture::{Fixture, FixtureError},
+    plan::{PeerPlan, Plan},
+    run::{RunError, run},
+    trace::Event,
+    world::LinkSpeed,
+};
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Blocks of the chain to sync.
+    pub blocks: u64,
+    /// Bytes of transactions in each; as encoded, a block is about twice as large.
+    pub transaction_bytes: u32,
+    /// How many peers serve.
+    pub peers: usize,
+    /// What each link carries. Unit: bytes a second, at least 1.
+    pub bytes_per_second: u64,
+    /// Round trips to measure.
+    pub round_trips: Vec<Duration>,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum LinksError {
+    /// There is no chain.
+    #[error("the chain cannot be made")]
+    Fixture(#[from] FixtureError),
+    /// A run did not take place.
+    #[error("the run with round trips of {round_trip:?} did not take place")]
+    Run {
+        /// Which one.
+        round_trip: Duration,
+        /// Why.
+        source: RunError,
+    },
+    /// A run did not complete.
+    #[error("the run with round trips of {round_trip:?} broke: {what}")]
+    Broken {
+        /// Which one.
+        round_trip: Duration,
+        /// What went wrong.
+        what: String,
+    },
+}
+
+/// What one run came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LinkReport {
+    /// The round trip to each peer. Unit: seconds of virtual time.
+    pub round_trip_seconds: f64,
+    /// From the first request to the last import. Unit: seconds of virtual time.
+    pub seconds: f64,
+    /// Bytes of the chain as they travel over what all links carry in that time: 0 to 1.
+    pub utilisation: f64,
+    /// From the first request to the first import. Unit: seconds of virtual time.
+    pub first_import_seconds: f64,
+    /// Blocks that were delivered more than once, of all that were delivered.
+    pub duplicate_fraction: f64,
+}
+
+/// Syncs the same chain once for each round trip.
+///
+/// # Errors
+/// [`LinksError`].
+pub fn measure(options: &Options) -> Result<Vec<LinkReport>, LinksError> {
+    let fixture = Arc::new(Fixture::filled(options.blocks, options.transaction_bytes)?);
+    options.round_trips.iter().map(|trip| measure_one(options, &fixture, *trip)).collect()
+}
+
+fn measure_one(
+    options: &Options,
+    fixture: &Arc<Fixture>,
+    round_trip: Duration,
+) -> Result<LinkReport, LinksError> {
+    let delay = round_trip / 2;
+    let speed = LinkSpeed { delay, bytes_per_second: options.bytes_per_second };
+    let peer = |seed| PeerPlan { role: Role::Honest, seed, speed };
+    let plan = Plan {
+        seed: 0,
+        peers: (0..options.peers as u64).map(peer).collect(),
+        killed_before_start: None,
+        kills: Vec::new(),
+        faults_for: Duration::ZERO,
+        write_takes: Duration::ZERO,
+        healed_link: speed,
+        config: SyncConfig::default(),
+    };
+    let outcome =
+        run(&plan, fixture, None).map_err(|source| LinksError::Run { round_trip, source })?;
+    let times = |wanted: fn(&Event) -> bool| {
+        let found = outcome.events.iter().filter(move |stamped| wanted(&stamped.event));
+        found.map(|stamped| stamped.at)
+    };
+    let asked = times(|event| matches!(event, Event::Asked { .. })).next();
+    let mut imports = times(|event| matches!(event, Event::Appended { .. }));
+    let (first, last) = (imports.next(), imports.last());
+    let (Some(asked), Some(first), Some(last), []) = (asked, first, last, &outcome.broken[..])
+    else {
+        let what = outcome.broken.first().map(ToString::to_string);
+        let what = what.unwrap_or_else(|| "nothing was imported".to_owned());
+        return Err(LinksError::Broken { round_trip, what });
+    };
+    let delivered = times(|event| matches!(event, Event::Delivered { .. })).count() as f64;
+    let heights = (1..=options.blocks).filter_map(|height| fixture.block(Height::new(height)));
+    // As they travel: compressed, with their frames.
+    let chunks = heights.filter_map(|block| encode_block_chunk(&block).ok());
+    let bytes: usize = chunks.map(|chunk| chunk.len()).sum();
+    let seconds = (last - asked).as_secs_f64();
+    let carried = seconds * options.peers as f64 * options.bytes_per_second as f64;
+    Ok(LinkReport {
+        round_trip_seconds: round_trip.as_secs_f64(),
+        seconds,
+        utilisation: bytes as f64 / carried,
+        first_import_seconds: (first - asked).as_secs_f64(),
+        duplicate_fraction: 1.0 - options.blocks as f64 / delivered,
+    })
+}
