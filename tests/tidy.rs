@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 24] = [
+const PURE: [&str; 25] = [
     "src/types/",
     "src/wire/",
     "src/consensus/",
@@ -56,6 +56,7 @@ const PURE: [&str; 24] = [
     "src/scheduler/hedge.rs",
     "src/scheduler/height_set.rs",
     "src/scheduler/peer_load.rs",
+    "src/scheduler/peer_rate.rs",
     "src/validation/batcher.rs",
     "src/validation/verdict.rs",
     "src/checkpoint/record.rs",

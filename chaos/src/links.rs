@@ -16,7 +16,7 @@ use crate::{
 
 /// What to measure.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct LinkOptions {
     /// Blocks of the chain to sync.
     pub blocks: u64,
     /// Bytes of transactions in each; as encoded, a block is about twice as large.
@@ -72,13 +72,13 @@ pub struct LinkReport {
 ///
 /// # Errors
 /// [`LinksError`].
-pub fn measure(options: &Options) -> Result<Vec<LinkReport>, LinksError> {
+pub fn measure(options: &LinkOptions) -> Result<Vec<LinkReport>, LinksError> {
     let fixture = Arc::new(Fixture::filled(options.blocks, options.transaction_bytes)?);
     options.round_trips.iter().map(|trip| measure_one(options, &fixture, *trip)).collect()
 }
 
 fn measure_one(
-    options: &Options,
+    options: &LinkOptions,
     fixture: &Arc<Fixture>,
     round_trip: Duration,
 ) -> Result<LinkReport, LinksError> {
@@ -103,7 +103,7 @@ fn measure_one(
     };
     let asked = times(|event| matches!(event, Event::Asked { .. })).next();
     let mut imports = times(|event| matches!(event, Event::Appended { .. }));
-    let (first, last) = (imports.next(), imports.last());
+    let (first, last) = (imports.next(), imports.next_back());
     let (Some(asked), Some(first), Some(last), []) = (asked, first, last, &outcome.broken[..])
     else {
         let what = outcome.broken.first().map(ToString::to_string);

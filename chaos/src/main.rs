@@ -8,7 +8,7 @@ use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 use chaos::{
     children::{Options, run_all},
     fixture::Fixture,
-    links,
+    links::{self, LinkOptions},
     plan::Plan,
     run::{Outcome, run},
 };
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             let bytes_per_second = megabits * 1_000_000 / 8;
             let round_trips = round_trips.into_iter().map(Duration::from_millis).collect();
             let options =
-                links::Options { blocks, transaction_bytes, peers, bytes_per_second, round_trips };
+                LinkOptions { blocks, transaction_bytes, peers, bytes_per_second, round_trips };
             measure(&options, json)
         }
         Scenario::Replay { seed, blocks, events } => replay(seed, blocks, events),
@@ -124,7 +124,7 @@ fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
     Ok(report.failed_seeds.is_empty() && report.completed == report.runs)
 }
 
-fn measure(options: &links::Options, json: bool) -> Result<bool, Box<dyn Error>> {
+fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
     let reports = links::measure(options)?;
     if !json {
         for report in &reports {

@@ -408,7 +408,7 @@ impl<S: Held> Core<S> {
         flight.since = now;
         flight.missing = missing.split_at(range.count()).1;
         if let Some(load) = self.peers.get_mut(&flight.peer) {
-            load.arrived(range.count(), now);
+            load.arrived(request, range.count(), now);
         }
         let sample = bytes / range.count();
         self.bytes_per_block =

@@ -17,6 +17,7 @@ mod hedge;
 mod height_set;
 mod message;
 mod peer_load;
+mod peer_rate;
 mod settings;
 
 pub use actor::{DownloadScheduler, SchedulerArgs};

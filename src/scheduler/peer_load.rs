@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::settings::Settings;
+use super::{peer_rate::PeerRate, settings::Settings};
 use crate::{
     flow::RequestId,
     types::{Height, PeerId},
@@ -16,11 +16,12 @@ use crate::{
 /// one-block server. Too low: one more round trip before full speed. Too high: a liar or a silent
 /// peer holds more of the window.
 const FIRST_REQUEST_BLOCKS: u64 = 16;
-/// Blocks a peer should have outstanding, so that it never waits for our next request. Unit:
-/// blocks. Too low: idle links. Too high: one slow peer holds more of the window.
-const PIPELINE_BLOCKS: u64 = 256;
-/// The same in bytes, for large blocks. Unit: bytes. Two blocks of the largest size.
-const PIPELINE_BYTES: u64 = 2 << 20;
+/// Most bytes a peer has outstanding. Unit: bytes. Eight blocks of the largest size. Too low: links
+/// that carry much over long ways are not used. Too high: one peer holds the memory budget.
+const PIPELINE_BYTES: u64 = 8 << 20;
+/// Requests that what is outstanding is spread over. Too low: the way is empty whenever one ends.
+/// Too high: many small requests.
+const REQUESTS_ON_THE_WAY: u64 = 4;
 /// Full replies in a row before a larger request is tried. A one-block server pays one short
 /// reply for each trial. Too low: such servers see many of them. Too high: slow ramp.
 const FULL_REPLIES_TO_GROW: u32 = 2;
@@ -41,8 +42,6 @@ const PAUSE_LATE: Duration = Duration::from_secs(1);
 /// Pause of a peer that limits its requesters and does not say for how long. Unit: time. Source: a
 /// tenth of the time over which the network's software counts. Too low: refusals. Too high: idle.
 const PAUSE_LIMITED: Duration = Duration::from_secs(1);
-/// Weight of a new sample in the measured rate, as 1/n.
-const RATE_SAMPLE_WEIGHT: u64 = 4;
 
 /// How a reply ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +75,7 @@ pub(crate) struct PeerLoad {
     failures: u32,
     paused_until: Duration,
     lacks: Option<(Height, Duration)>,
-    micros_per_block: Option<u64>,
-    busy_since: Duration,
+    rate: PeerRate,
 }
 
 impl PeerLoad {
@@ -92,14 +90,18 @@ impl PeerLoad {
             failures: 0,
             paused_until: Duration::ZERO,
             lacks: None,
-            micros_per_block: None,
-            busy_since: Duration::ZERO,
+            rate: PeerRate::default(),
         }
     }
 
-    /// How many blocks the next request should ask for.
+    /// How many blocks should be outstanding. At least 1.
+    fn pipeline(&self, bytes_per_block: u64) -> u64 {
+        self.rate.pipeline().min(PIPELINE_BYTES / bytes_per_block.max(1)).max(1)
+    }
+
+    /// How many blocks the next request should ask for. At least 1.
     pub(crate) fn request_size(&self, bytes_per_block: u64) -> u64 {
-        self.size.min((PIPELINE_BYTES / bytes_per_block.max(1)).max(1))
+        self.size.min(self.pipeline(bytes_per_block).div_ceil(REQUESTS_ON_THE_WAY))
     }
 
     /// Whether one more request from `start` on may go to it now.
@@ -128,41 +130,26 @@ impl PeerLoad {
         if !self.proven {
             return 1;
         }
-        let size = self.request_size(bytes_per_block);
-        let by_blocks = PIPELINE_BLOCKS.div_ceil(size);
-        let by_bytes = PIPELINE_BYTES / (size * bytes_per_block.max(1)).max(1);
-        let requests = by_blocks.min(by_bytes).max(2);
-        usize::try_from(requests).unwrap_or(usize::MAX).min(settings.requests_per_peer_max)
+        let requests = self.pipeline(bytes_per_block).div_ceil(self.request_size(bytes_per_block));
+        usize::try_from(requests.max(2)).unwrap_or(usize::MAX).min(settings.requests_per_peer_max)
     }
 
     /// How long it would take for the end of a request of `size` to arrive, by the measured
     /// rate. A peer never measured comes first: nothing is known before it was asked.
     pub(crate) fn cost(&self, size: u64) -> (u64, u64, u64) {
-        let per_block = self.micros_per_block.unwrap_or(0);
-        let micros = per_block.saturating_mul(self.outstanding + size);
+        let micros = self.rate.arrives_in_micros(self.outstanding + size);
         (micros, self.outstanding, u64::from(1000 - self.score.min(1000)))
     }
 
     pub(crate) fn sent(&mut self, request: RequestId, blocks: u64, now: Duration) {
-        if self.in_flight.is_empty() {
-            self.busy_since = now;
-        }
         self.in_flight.insert(request);
         self.outstanding += blocks;
+        self.rate.sent(request, now);
     }
 
-    pub(crate) fn arrived(&mut self, blocks: u64, now: Duration) {
+    pub(crate) fn arrived(&mut self, request: RequestId, blocks: u64, now: Duration) {
         self.outstanding = self.outstanding.saturating_sub(blocks);
-        let elapsed = now.saturating_sub(self.busy_since).as_micros();
-        let sample = u64::try_from(elapsed).unwrap_or(u64::MAX) / blocks.max(1);
-        self.busy_since = now;
-        self.micros_per_block = Some(match self.micros_per_block {
-            None => sample,
-            Some(old) => {
-                (old.saturating_mul(RATE_SAMPLE_WEIGHT - 1).saturating_add(sample))
-                    / RATE_SAMPLE_WEIGHT
-            }
-        });
+        self.rate.arrived(request, blocks, now);
     }
 
     /// A reply to a request of `asked` blocks ended after `got`; the next one missing is `next`.
@@ -176,6 +163,7 @@ impl PeerLoad {
         settings: &Settings,
     ) {
         self.in_flight.remove(&request);
+        self.rate.ended(request);
         self.outstanding = self.outstanding.saturating_sub(asked - got);
         if got > 0 {
             self.proven = true;

@@ -16,12 +16,20 @@ use tokio::time::{Instant, sleep_until};
 use super::{Part, Reply, SimPeer, connection::ConnectionEnd, network::World};
 use crate::trace::Event;
 
+/// Bytes of one reply that are on the way before the node has read the first of them. Source: the
+/// window that Yamux begins a stream with. Lower: a reply over a long way is slower than any real
+/// one. Higher: more is sent in vain when the node gives a reply up.
+const STREAM_WINDOW: usize = 256 << 10;
+
 /// One reply, from the request's arrival at the peer to its last byte here.
 pub(super) struct Incoming {
     peer: Arc<SimPeer>,
     reply: Reply,
     parts: VecDeque<Part>,
-    /// When the peer has sent what came so far.
+    /// On the way, each with the time at which the peer has sent it.
+    on_the_way: VecDeque<(Instant, Part)>,
+    bytes_on_the_way: usize,
+    /// When the peer has sent what is on the way.
     sent_at: Instant,
     decoder: ChunkDecoder,
     /// Arrived and not decoded.
@@ -64,6 +72,8 @@ impl Incoming {
             peer,
             parts: reply.parts.iter().cloned().collect(),
             reply,
+            on_the_way: VecDeque::new(),
+            bytes_on_the_way: 0,
             sent_at,
             decoder: ChunkDecoder::for_blocks(),
             arrived: Bytes::new(),
@@ -98,37 +108,59 @@ impl Incoming {
             if let Some(block) = self.decode()? {
                 return Ok(Some(block));
             }
-            match self.parts.pop_front() {
-                Some(Part::Bytes(bytes)) => {
-                    let speed = self.peer.speed(self.open.world.is_healed());
-                    self.sent_at = self.peer.link.send(speed, self.sent_at, bytes.len());
-                    self.arrival().await?;
+            self.send();
+            match self.on_the_way.pop_front() {
+                Some((at, Part::Bytes(bytes))) => {
+                    self.arrival(at).await?;
+                    self.bytes_on_the_way -= bytes.len();
                     self.arrived = bytes;
                 }
-                Some(Part::Pause(pause)) => self.sent_at += pause,
-                Some(Part::Cut) => {
-                    self.arrival().await?;
+                Some((_, Part::Pause(_))) => {}
+                Some((at, Part::Cut)) => {
+                    self.arrival(at).await?;
                     return Err(RequestError::Cut);
                 }
-                Some(Part::Silence) => {
+                Some((_, Part::Silence)) => {
                     self.connection.reached().await;
                     return Err(RequestError::Cut);
                 }
                 None => {
-                    self.arrival().await?;
+                    self.arrival(self.sent_at).await?;
                     return self.decoder.finish().map(|()| None).map_err(|_| RequestError::Cut);
                 }
             }
         }
     }
 
-    /// Waits until what was sent last is here.
-    async fn arrival(&mut self) -> Result<(), RequestError> {
+    /// The peer sends what fits into the stream's window. It hears of what the node has read one
+    /// delay later: all that is put on the link is put there for that moment, so that the replies
+    /// of a peer queue up in the order in which it sends them.
+    fn send(&mut self) {
+        let speed = self.peer.speed(self.open.world.is_healed());
+        let heard_at = Instant::now() + speed.delay;
+        while self.bytes_on_the_way < STREAM_WINDOW
+            && let Some(part) = self.parts.pop_front()
+        {
+            let ready = self.sent_at.max(heard_at);
+            match &part {
+                Part::Bytes(bytes) => {
+                    self.bytes_on_the_way += bytes.len();
+                    self.sent_at = self.peer.link.send(speed, ready, bytes.len());
+                }
+                Part::Pause(pause) => self.sent_at = ready + *pause,
+                Part::Cut | Part::Silence => {}
+            }
+            self.on_the_way.push_back((self.sent_at, part));
+        }
+    }
+
+    /// Waits until what the peer has sent by `sent_at` is here.
+    async fn arrival(&mut self, sent_at: Instant) -> Result<(), RequestError> {
         let delay = self.peer.speed(self.open.world.is_healed()).delay;
         tokio::select! {
             biased;
             () = self.connection.reached() => Err(RequestError::Cut),
-            () = sleep_until(self.sent_at + delay) => Ok(()),
+            () = sleep_until(sent_at + delay) => Ok(()),
         }
     }
 

@@ -1,0 +1,194 @@
+//! How much one peer should have outstanding, from how fast it delivers and how far away it is.
+//!
+//! The idea is that of BBR congestion control: keep about twice as much on the way as the peer
+//! delivers in one round trip. While that is less than the way could carry, the rate measured grows
+//! with it, so it doubles with each round trip; once the way is full it stays. Pure.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::flow::RequestId;
+
+/// Blocks outstanding before anything is measured. Unit: blocks. Source: a few first requests. Too
+/// low: one more round trip before full speed. Too high: an unknown peer holds much of the window.
+const PIPELINE_FIRST: u64 = 64;
+/// Least blocks outstanding. Unit: blocks. Too low: the peer waits for our next request whenever we
+/// are busy. Too high: a slow peer holds more of the window, and its end is waited for.
+const PIPELINE_MIN: u64 = 16;
+/// Most blocks outstanding. Unit: blocks. Source: half of the default window. Too low: fast peers
+/// far away are not used. Too high: one peer holds the window.
+const PIPELINE_MAX: u64 = 4_096;
+/// Round trips of blocks outstanding. Source: BBR's gain for filling the way. Too low: the rate
+/// never grows. Too high: blocks queue up on the way, and every stall loses more.
+const ROUND_TRIPS: u32 = 2;
+/// What is outstanding beyond the round trips. Unit: time. Source: our own pauses: pieces of a
+/// reply wait for each other, and plans are made when one arrives. Too low: near peers idle. Too
+/// high: blocks queue up at the peer.
+const SLACK: Duration = Duration::from_millis(100);
+/// A rate is forgotten by one part in so many with each piece that arrives. Too low: it follows
+/// every hiccup. Too high: a peer that became slow keeps too much.
+const FORGET: f64 = 64.0;
+/// Shortest time that a rate is measured over. Unit: time. Too low: a burst looks like a rate. Too
+/// high: very near peers are underestimated.
+const MEASURED_MIN: Duration = Duration::from_millis(1);
+
+/// What is known of a peer's speed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PeerRate {
+    sent: BTreeMap<RequestId, Sent>,
+    /// Blocks delivered so far.
+    delivered: u64,
+    /// The best rate of late. Unit: blocks a second.
+    rate: Option<f64>,
+    /// From a request to the first piece of its reply, when nothing queues up before it.
+    latency: Option<Duration>,
+}
+
+/// A request on the way.
+#[derive(Debug, Clone)]
+struct Sent {
+    at: Duration,
+    /// What was delivered when it was sent.
+    delivered: u64,
+    /// Nothing else was on the way.
+    alone: bool,
+    /// A piece of its reply has arrived.
+    answered: bool,
+}
+
+impl PeerRate {
+    pub(super) fn sent(&mut self, request: RequestId, now: Duration) {
+        let alone = self.sent.is_empty();
+        let sent = Sent { at: now, delivered: self.delivered, alone, answered: false };
+        self.sent.insert(request, sent);
+    }
+
+    pub(super) fn arrived(&mut self, request: RequestId, blocks: u64, now: Duration) {
+        self.delivered = self.delivered.saturating_add(blocks);
+        let Some(sent) = self.sent.get_mut(&request) else { return };
+        let took = now.saturating_sub(sent.at);
+        if !std::mem::replace(&mut sent.answered, true) {
+            // Behind other replies it waits for those: then it says only how far away at most.
+            let nearer = self.latency.is_none_or(|latency| took < latency);
+            if sent.alone || nearer {
+                self.latency = Some(took);
+            }
+        }
+        let seconds = took.max(MEASURED_MIN).as_secs_f64();
+        let sample = (self.delivered - sent.delivered) as f64 / seconds;
+        let before = self.rate.map_or(0.0, |rate| rate - rate / FORGET);
+        self.rate = Some(sample.max(before));
+    }
+
+    pub(super) fn ended(&mut self, request: RequestId) {
+        self.sent.remove(&request);
+    }
+
+    /// How many blocks it should have outstanding. At least 1.
+    pub(super) fn pipeline(&self) -> u64 {
+        let (Some(rate), Some(latency)) = (self.rate, self.latency) else { return PIPELINE_FIRST };
+        let ahead = latency.saturating_mul(ROUND_TRIPS).saturating_add(SLACK);
+        let blocks = rate * ahead.as_secs_f64();
+        let most = PIPELINE_MAX as f64;
+        // Within bounds that a `u64` holds exactly.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+        let blocks = blocks.clamp(PIPELINE_MIN as f64, most).ceil() as u64;
+        blocks
+    }
+
+    /// How long the last of `blocks` would take to arrive, if all of them are outstanding. Zero
+    /// for a peer that was never measured. Unit: microseconds.
+    pub(super) fn arrives_in_micros(&self, blocks: u64) -> u64 {
+        let Some(rate) = self.rate.filter(|rate| *rate > 0.0) else { return 0 };
+        let transfer = Duration::try_from_secs_f64(blocks as f64 / rate).unwrap_or(Duration::MAX);
+        let all = transfer.saturating_add(self.latency.unwrap_or_default());
+        u64::try_from(all.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// A peer at a distance over a way that carries so many blocks a second, always kept as busy
+    /// as its pipeline says, with requests of `size`; what the pipeline is after each second.
+    fn pipelines(
+        round_trip: Duration,
+        blocks_per_second: f64,
+        size: u64,
+        seconds: u64,
+    ) -> Vec<u64> {
+        let mut rate = PeerRate::default();
+        let mut open: VecDeque<(Duration, RequestId)> = VecDeque::new();
+        let (mut now, mut free, mut next) = (Duration::ZERO, Duration::ZERO, 0);
+        let mut seen = Vec::new();
+        for second in 1..=seconds {
+            while now < Duration::from_secs(second) {
+                while (open.len() as u64) * size < rate.pipeline() {
+                    let (request, ready) = (RequestId(next), now + round_trip);
+                    next += 1;
+                    free =
+                        free.max(ready) + Duration::from_secs_f64(size as f64 / blocks_per_second);
+                    rate.sent(request, now);
+                    open.push_back((free, request));
+                }
+                let (at, request) = open.pop_front().unwrap();
+                now = at;
+                rate.arrived(request, size, now);
+                rate.ended(request);
+            }
+            seen.push(rate.pipeline());
+        }
+        seen
+    }
+
+    #[test]
+    fn way_is_filled_within_seconds_and_not_overfilled() {
+        for (round_trip_ms, blocks_per_second, size) in [
+            (5, 1_000.0, 32),
+            (50, 1_000.0, 32),
+            (150, 1_000.0, 32),
+            (150, 38.0, 4),
+            (50, 10_000.0, 64),
+        ] {
+            let round_trip = Duration::from_millis(round_trip_ms);
+            let carried = blocks_per_second * round_trip.as_secs_f64();
+            let seen = pipelines(round_trip, blocks_per_second, size, 20);
+            for pipeline in &seen[3..] {
+                let fits = carried.min(PIPELINE_MAX as f64)..=4.0 * carried + 1_200.0;
+                assert!(
+                    fits.contains(&(*pipeline as f64)),
+                    "{round_trip:?} {blocks_per_second}: {seen:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pipeline_is_bounded_whatever_is_measured() {
+        let mut rate = PeerRate::default();
+        assert_eq!(rate.pipeline(), PIPELINE_FIRST);
+        rate.sent(RequestId(1), Duration::ZERO);
+        rate.arrived(RequestId(1), u64::MAX, Duration::ZERO);
+        assert_eq!(rate.pipeline(), PIPELINE_MAX);
+        let mut slow = PeerRate::default();
+        slow.sent(RequestId(1), Duration::ZERO);
+        slow.arrived(RequestId(1), 1, Duration::MAX);
+        assert!((PIPELINE_MIN..=PIPELINE_MAX).contains(&slow.pipeline()));
+        assert!(slow.arrives_in_micros(u64::MAX) > 0);
+    }
+
+    #[test]
+    fn quicker_and_nearer_peers_are_expected_sooner() {
+        let of = |latency_ms, blocks| {
+            let mut rate = PeerRate::default();
+            rate.sent(RequestId(1), Duration::ZERO);
+            rate.arrived(RequestId(1), blocks, Duration::from_millis(latency_ms));
+            rate.arrives_in_micros(32)
+        };
+        assert!(of(100, 100) < of(100, 10));
+        assert!(of(10, 10) < of(100, 100), "the same rate, but nearer");
+        assert_eq!(PeerRate::default().arrives_in_micros(32), 0, "first of all, one unknown");
+    }
+}
