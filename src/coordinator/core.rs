@@ -312,17 +312,17 @@ impl Core {
         peer: PeerId,
         height: Height,
         answer: ProbeAnswer,
-    ) -> Option<Effect> {
-        let search = self.searches.get_mut(&peer)?;
-        match answer {
+    ) -> Vec<Effect> {
+        let Some(search) = self.searches.get_mut(&peer) else { return Vec::new() };
+        let over = match answer {
             ProbeAnswer::Block(block) if block.height == height => {
-                search.served(height);
                 self.proven = self.proven.max(height);
                 self.last_answer = Some(now);
+                search.answered(height, true)
             }
             ProbeAnswer::Nothing => {
-                search.absent(height);
                 self.last_answer = Some(now);
+                search.answered(height, false)
             }
             ProbeAnswer::Block(_)
             | ProbeAnswer::Fault { .. }
@@ -330,11 +330,14 @@ impl Core {
             | ProbeAnswer::NoVerdict => {
                 // Nothing was learned: the next round asks again.
                 self.searches.remove(&peer);
-                return None;
+                return Vec::new();
             }
+        };
+        if !over {
+            return Vec::new();
         }
-        match search.next() {
-            Ok(height) => Some(Effect::Probe { peer, height }),
+        match search.round() {
+            Ok(round) => probes(peer, round),
             Err(reach) => {
                 self.searches.remove(&peer);
                 let head = self.head.height;
@@ -345,7 +348,7 @@ impl Core {
                 if at_head {
                     self.confirm(head);
                 }
-                None
+                Vec::new()
             }
         }
     }
@@ -429,15 +432,19 @@ impl Core {
             if self.searches.contains_key(&peer) {
                 continue;
             }
-            let search = HeightSearch::from(from);
-            if let Ok(height) = search.next() {
-                effects.push(Effect::Probe { peer, height });
+            let mut search = HeightSearch::from(from);
+            if let Ok(round) = search.round() {
+                effects.extend(probes(peer, round));
                 self.searches.insert(peer, search);
             }
         }
         self.search_from = (self.search_from + 1) % count;
         effects
     }
+}
+
+fn probes(peer: PeerId, round: Vec<Height>) -> Vec<Effect> {
+    round.into_iter().map(|height| Effect::Probe { peer, height }).collect()
 }
 
 #[cfg(test)]
