@@ -267,7 +267,7 @@ impl<S: Held> Core<S> {
                 let load = self.peers.entry(peer).or_insert_with(|| PeerLoad::new(score, settings));
                 load.score = score;
             }
-            Event::PeerUnusable { peer } => self.drop_peer(peer, &mut effects),
+            Event::PeerUnusable { peer } => self.drop_peer(now, peer, &mut effects),
             Event::PeerBanned { peer } => self.ban_peer(peer, &mut effects),
             Event::Arrived { request, range, bytes } => {
                 self.arrived(now, request, (range, bytes), &mut effects);
@@ -373,12 +373,18 @@ impl<S: Held> Core<S> {
         effects.push(Effect::Cancel { request });
     }
 
-    fn drop_peer(&mut self, peer: PeerId, effects: &mut Vec<Effect<S>>) {
+    fn drop_peer(&mut self, now: Duration, peer: PeerId, effects: &mut Vec<Effect<S>>) {
         let open = self.peers.get(&peer).map(|load| load.in_flight.clone()).unwrap_or_default();
         for request in open {
-            self.cancel(request, effects);
+            self.stop(now, request, effects);
         }
         self.peers.remove(&peer);
+    }
+
+    /// Receives no more of `request`; what has arrived is still verified.
+    fn stop(&mut self, now: Duration, request: RequestId, effects: &mut Vec<Effect<S>>) {
+        self.ended(now, request, ReplyEnd::Cancelled);
+        effects.push(Effect::Stop { request });
     }
 
     /// Unlike a peer that has only gone, one that lied gets none of its blocks verified: they cost

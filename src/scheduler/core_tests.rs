@@ -380,8 +380,12 @@ fn nothing_that_a_banned_peer_sent_is_verified() {
 #[test]
 fn what_a_peer_sent_before_it_left_is_still_verified() {
     let (mut world, gone) = one_reply_being_verified();
+    // Of the reply that is under way, a part has arrived.
+    let under_way = world.open.iter().find(|(_, (peer, _))| *peer == gone).map(|(r, _)| *r);
+    world.arrive(under_way.unwrap(), 3);
     world.event(Event::PeerUnusable { peer: gone });
-    assert_eq!(world.core.gauge().verifying_blocks, 16);
+    assert!(world.open.values().all(|(peer, _)| *peer != gone));
+    assert_eq!(world.core.gauge().verifying_blocks, 19);
     world.verify(0, |_| false);
     assert_eq!(world.released.last().map(|blocks| blocks.range.last()), Some(h(16)));
     world.finish();

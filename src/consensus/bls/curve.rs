@@ -13,7 +13,8 @@
 //! - Scratch space has the size that blst names for the number of points.
 //! - Numbers of points are above zero: blst reads the first one without looking.
 //! - Whether a point is on the curve is not memory safety: blst computes with any coordinates.
-//!   Here all points come from blst's own decoders and arithmetic, so all are on the curve.
+//!   Here all points come from blst's decoders and arithmetic, or from the map of `hash.rs`, which
+//!   is tested against blst's.
 #![allow(unsafe_code, reason = "blst's safe interface lacks what batches need; see above")]
 
 use std::{num::NonZeroU64, ops::Mul, ptr};

@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use super::{Core, Effect, Flight, Held};
-use crate::{
-    flow::RequestId,
-    scheduler::{hedge::HEDGE_BLOCKS, peer_load::ReplyEnd},
-    types::HeightRange,
-};
+use crate::{flow::RequestId, scheduler::hedge::HEDGE_BLOCKS, types::HeightRange};
 
 /// The other request in a race for the front.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +61,7 @@ impl<S: Held> Core<S> {
             }
             Some(Rival::Second(loser)) => loser,
         };
-        self.ended(now, loser, ReplyEnd::Cancelled);
-        effects.push(Effect::Stop { request: loser });
+        self.stop(now, loser, effects);
     }
 }
 
