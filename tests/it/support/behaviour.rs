@@ -135,28 +135,29 @@ pub fn hanging(
     }
 }
 
-/// Serves so many blocks in half a second, and says to whoever asks for more how long to wait.
+/// Serves so many blocks, then nobody for a while, which it says, and then everybody.
 pub fn limiting(
     chain: Arc<TestChain>,
     blocks_max: usize,
     refusals: Arc<AtomicUsize>,
 ) -> impl Fn(RawRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static {
-    const PERIOD: Duration = Duration::from_millis(500);
-    let period = Arc::new(Mutex::new((Instant::now(), 0)));
+    const CLOSED_FOR: Duration = Duration::from_millis(300);
+    // What was served, and since when it is closed.
+    let state = Arc::new(Mutex::new((0, None::<Instant>)));
     move |request| {
-        let (chain, period) = (Arc::clone(&chain), Arc::clone(&period));
+        let (chain, state) = (Arc::clone(&chain), Arc::clone(&state));
         let refusals = Arc::clone(&refusals);
         async move {
             let blocks = honest(&chain, &request);
             let wait = {
-                let (began, served) = &mut *period.lock().unwrap();
-                if began.elapsed() >= PERIOD {
-                    (*began, *served) = (Instant::now(), 0);
-                }
+                let (served, closed_at) = &mut *state.lock().unwrap();
                 *served += blocks.len();
-                (*served > blocks_max).then(|| PERIOD.saturating_sub(began.elapsed()))
+                if *served > blocks_max {
+                    closed_at.get_or_insert_with(Instant::now);
+                }
+                closed_at.map(|at| CLOSED_FOR.saturating_sub(at.elapsed()))
             };
-            let Some(wait) = wait else {
+            let Some(wait) = wait.filter(|wait| !wait.is_zero()) else {
                 for block in &blocks {
                     send(&request.reply, block).await;
                 }

@@ -93,11 +93,14 @@ async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() 
     let chain = Arc::new(golden().until(1_500));
     let hangs = serve_raw(hanging(chain.clone())).await;
     let honest = serve(chain.clone()).await;
-    let mut config = config(&[&hangs, &honest]);
+    let mut config = config(&[&hangs]);
     // Only another peer can help: this test would be over before the deadline is.
     config.download.block_deadline = 10 * DEADLINE;
     let node = TestNode::fresh(&chain, config).await;
     node.node.start_sync(None).await.unwrap();
+    // The peer has the front, and hangs, before the other is there.
+    node.until_height(1).await;
+    node.node.peer_discovered(honest.address.clone()).unwrap();
     let status = node.until_synced().await;
     assert_eq!(status.head, chain.head.root);
     let window = node.node.window().await.unwrap();
@@ -107,18 +110,20 @@ async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn peer_that_limits_its_requesters_is_left_alone_for_as_long_as_it_says() {
-    let chain = Arc::new(golden().until(1_500));
+async fn limits_of_peers_are_waited_for_and_are_no_fault_of_theirs() {
+    // More than both serve before they close for a while.
+    let chain = Arc::new(golden().until(600));
     let refusals = Arc::new(AtomicUsize::new(0));
-    let limits = serve_raw(limiting(chain.clone(), 200, refusals.clone())).await;
-    let honest = serve(chain.clone()).await;
-    let node = synced_from(&chain, &[&limits, &honest]).await;
+    let limited = || limiting(chain.clone(), 200, refusals.clone());
+    let servers = [serve_raw(limited()).await, serve_raw(limited()).await];
+    let node = synced_from(&chain, &servers.each_ref()).await;
     let refused = refusals.load(Ordering::SeqCst);
-    assert!((1..=40).contains(&refused), "refused {refused} times");
-    let peer = limits.peer.to_string();
-    let status = node.node.status().peers.into_iter().find(|known| known.peer == peer).unwrap();
-    assert_eq!((status.state, status.failures), (PeerState::Usable, 0), "a limit is no fault");
-    assert!(status.blocks > 0);
+    assert!((1..=60).contains(&refused), "refused {refused} times");
+    for server in &servers {
+        assert_eq!(state_of(&node, server), PeerState::Usable);
+    }
+    let failures: Vec<_> = node.node.status().peers.iter().map(|peer| peer.failures).collect();
+    assert_eq!(failures, [0, 0]);
     node.stop().await;
 }
 

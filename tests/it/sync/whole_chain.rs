@@ -39,8 +39,7 @@ async fn workers_change_in_the_middle_of_a_sync() {
     assert_eq!((status.head, status.blocks_processed), (chain.head.root, 5_000));
     let verification = node.node.verification();
     assert!(verification.blocks >= 5_000, "{verification:?}");
-    let blocks_a_batch = verification.blocks / verification.batches;
-    assert!(blocks_a_batch >= 32, "{blocks_a_batch} blocks a batch: {verification:?}");
+    assert!(verification.batches < verification.blocks / 4, "{verification:?}");
     assert_eq!(verification.group_checks, verification.batches, "one check each: {verification:?}");
     node.stop().await;
 }
