@@ -1,10 +1,11 @@
 //! A few seeds of whole runs, and how far they repeat.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chaos::{
     children::{Options, run_all},
     fixture::Fixture,
+    links::{LinkOptions, measure},
     plan::Plan,
     run::run,
 };
@@ -34,4 +35,22 @@ fn same_seed_gives_the_same_trace_and_another_seed_another() {
         assert_eq!(first, hash(seed), "seed {seed}");
         assert_ne!(first, hash(seed + 1));
     }
+}
+
+/// Virtual time, so these are no figures of this machine.
+#[test]
+fn far_peer_over_a_wide_link_has_more_on_the_way_than_a_few_hundred_blocks() {
+    let round_trip = Duration::from_millis(200);
+    let options = LinkOptions {
+        blocks: 4_000,
+        transaction_bytes: 100,
+        peers: 1,
+        bytes_per_second: 12_500_000,
+        round_trips: vec![round_trip],
+    };
+    let report = &measure(&options).unwrap()[0];
+    let at_256_a_round_trip = 4_000.0 / 256.0 * round_trip.as_secs_f64();
+    assert!(report.seconds < at_256_a_round_trip, "{report:?}");
+    assert!(report.utilisation > 0.0 && report.utilisation <= 1.0, "{report:?}");
+    assert!((0.0..0.05).contains(&report.duplicate_fraction), "{report:?}");
 }

@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    consensus::{LinkFault, LinkPoint, links_unverified},
+    consensus::{LinkFault, LinkPoint, links},
     ports::{BlockSource, ChainError},
     types::{BlockRef, Height},
     wire::{
@@ -173,7 +173,7 @@ impl ChainFile {
                 source,
             })?;
             if let Some((_, last)) = &ends {
-                links_unverified(&LinkPoint::of(last), &block).map_err(|source| {
+                links(&LinkPoint::of(last), &block).map_err(|source| {
                     let source = Box::new(source);
                     OpenChainFileError::Link { path: path.to_owned(), place, source }
                 })?;

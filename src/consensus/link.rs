@@ -8,8 +8,6 @@ use crate::{
     wire::block::EncodedBlock,
 };
 
-use super::verify::VerifiedBlock;
-
 /// What the next block must refer to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkPoint {
@@ -67,29 +65,14 @@ pub enum LinkFault {
 }
 
 /// Whether `child` follows the block at `parent`: it names its root, has the next height, and its
-/// execution block names the parent's.
+/// execution block names the parent's. Who signed `child` is not looked at: what passes is a chain,
+/// but anybody's, unless the blocks are verified.
 ///
 /// # Errors
 /// [`LinkFault`], for the first of the three that does not hold.
-pub fn links(parent: &LinkPoint, child: &VerifiedBlock) -> Result<(), LinkFault> {
-    follows(parent, child.block_ref(), child.parent(), child.execution_parent())
-}
-
-/// The rule of [`links`] for a block of which nothing else was checked: what passes is a chain, but
-/// perhaps nobody's.
-///
-/// # Errors
-/// As [`links`].
-pub fn links_unverified(parent: &LinkPoint, child: &EncodedBlock) -> Result<(), LinkFault> {
-    follows(parent, child.block_ref(), child.parent(), child.execution_parent())
-}
-
-fn follows(
-    parent: &LinkPoint,
-    child: BlockRef,
-    named: BlockRoot,
-    execution_parent: ExecutionHash,
-) -> Result<(), LinkFault> {
+pub fn links(parent: &LinkPoint, child: &EncodedBlock) -> Result<(), LinkFault> {
+    let (named, execution_parent) = (child.parent(), child.execution_parent());
+    let child = child.block_ref();
     if named != parent.root {
         return Err(LinkFault::Parent { child, named, parent: parent.block_ref() });
     }

@@ -29,7 +29,7 @@ pub use authorities::{AUTHORITIES_MAX, AuthoritySet, AuthoritySetError};
 pub use by_height::{ByHeight, ByHeightError};
 pub use chain_spec::{ChainSpec, ChainSpecError, Expected, RetargetParams};
 pub use genesis::{Genesis, GenesisError};
-pub use link::{LinkFault, LinkPoint, links, links_unverified};
+pub use link::{LinkFault, LinkPoint, links};
 pub use majority::SignerSet;
 pub use payload_hash::execution_hash;
 pub use slot_rule::{LEGACY_SLOT_MS, SlotDuration, slot_is_in_future};

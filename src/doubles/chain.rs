@@ -105,7 +105,7 @@ impl Chain for ChainDouble {
             Some(Write::Panics) | None => {}
         }
         let head = self.inner.append(blocks)?;
-        self.written.lock().unwrap().push(blocks.iter().map(VerifiedBlock::height).collect());
+        self.written.lock().unwrap().push(blocks.iter().map(|block| block.height()).collect());
         Ok(head)
     }
 

@@ -12,13 +12,15 @@
 //! - **race**: at most two requests are open for a height, and then for the front only; the first
 //!   piece of either ends the other.
 
+mod gauge;
 #[cfg(test)]
 mod invariants;
 mod race;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use race::{Rival, without};
+pub use gauge::{Front, WindowGauge};
+use race::{Rival, rest_after};
 
 use super::{
     hedge::Hedging,
@@ -133,63 +135,6 @@ pub(crate) struct Core<S> {
     hedging: Hedging,
 }
 
-/// Where the lowest height that is not imported is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Front {
-    /// No blocks are needed.
-    Closed,
-    /// Nobody was asked for it yet.
-    Wanted {
-        /// The height.
-        height: Height,
-    },
-    /// A peer was asked for it.
-    InFlight {
-        /// The height.
-        height: Height,
-        /// The peer that was asked last.
-        peer: PeerId,
-    },
-    /// It is being verified.
-    Verifying {
-        /// The height.
-        height: Height,
-    },
-    /// It was given to the importer.
-    Importing {
-        /// The height.
-        height: Height,
-    },
-}
-
-/// Figures of the window, for status and tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WindowGauge {
-    /// Requests open.
-    pub requests: usize,
-    /// Heights not asked yet.
-    pub wanted_blocks: u64,
-    /// Heights asked and not arrived.
-    pub in_flight_blocks: u64,
-    /// Heights being verified.
-    pub verifying_blocks: u64,
-    /// Heights verified and waiting for a lower one.
-    pub held_blocks: u64,
-    /// Heights given to the importer and not imported yet.
-    pub released_blocks: u64,
-    /// How often the front was asked of a second peer, since the scheduler started.
-    pub hedges_sent: u64,
-    /// How often the second peer was first.
-    pub hedges_won: u64,
-}
-
-impl WindowGauge {
-    /// Whether no height of the window is under way.
-    pub fn is_empty(&self) -> bool {
-        Self { hedges_sent: 0, hedges_won: 0, ..*self } == Self::default()
-    }
-}
-
 impl<S: Held> Core<S> {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
@@ -215,45 +160,6 @@ impl<S: Held> Core<S> {
     /// spent. What waits for import needs no such favour, its import frees memory.
     pub(crate) fn front(&self) -> Height {
         self.next_import
-    }
-
-    /// Where the front is.
-    pub(crate) fn front_state(&self) -> Front {
-        let height = self.next_import;
-        if self.last.is_none_or(|last| last < height) {
-            return Front::Closed;
-        }
-        let at_front = |flight: &&Flight| flight.missing.is_some_and(|m| m.contains(height));
-        if let Some(flight) = self.flights.values().rev().find(at_front) {
-            return Front::InFlight { height, peer: flight.peer };
-        }
-        if self.verifying.values().any(|(range, _)| range.contains(height)) {
-            return Front::Verifying { height };
-        }
-        if height < self.next_release {
-            return Front::Importing { height };
-        }
-        Front::Wanted { height }
-    }
-
-    pub(crate) fn gauge(&self) -> WindowGauge {
-        let blocks = |held: &BTreeMap<Height, S>| held.values().map(|s| s.range().count()).sum();
-        WindowGauge {
-            requests: self.flights.len(),
-            wanted_blocks: self.wanted.count(),
-            in_flight_blocks: self
-                .flights
-                .values()
-                .filter(|flight| !matches!(flight.rival, Some(Rival::First(_))))
-                .filter_map(|flight| flight.missing)
-                .map(HeightRange::count)
-                .sum(),
-            verifying_blocks: self.verifying.values().map(|(range, _)| range.count()).sum(),
-            held_blocks: blocks(&self.held),
-            released_blocks: blocks(&self.released),
-            hedges_sent: self.hedging.sent,
-            hedges_won: self.hedging.won,
-        }
     }
 
     /// Takes in what happened. Call [`Core::plan`] after it.
@@ -310,7 +216,8 @@ impl<S: Held> Core<S> {
             }
             available = available.saturating_sub(bytes);
             self.wanted.remove(range);
-            effects.push(self.send(now, peer, range, None));
+            let (_, fetch) = self.send(now, peer, range, None);
+            effects.push(fetch);
             from = range.last().saturating_add(1);
         }
         effects.extend(self.hedge(now));
@@ -323,7 +230,7 @@ impl<S: Held> Core<S> {
         peer: PeerId,
         range: HeightRange,
         rival: Option<Rival>,
-    ) -> Effect<S> {
+    ) -> (RequestId, Effect<S>) {
         let request = RequestId(self.next_request);
         self.next_request += 1;
         if let Some(load) = self.peers.get_mut(&peer) {
@@ -332,7 +239,8 @@ impl<S: Held> Core<S> {
         let flight = Flight { peer, asked: range, missing: Some(range), since: now, rival };
         self.flights.insert(request, flight);
         self.requests.insert(request, peer);
-        Effect::Fetch { request, peer, range, bytes: reserved(range, self.bytes_per_block) }
+        let bytes = reserved(range, self.bytes_per_block);
+        (request, Effect::Fetch { request, peer, range, bytes })
     }
 
     /// The permit for a planned request was not granted after all: its heights are wanted again.
@@ -459,7 +367,7 @@ impl<S: Held> Core<S> {
             rival.rival = None;
             rival.missing
         });
-        for range in flight.missing.into_iter().flat_map(|missing| without(missing, rival)) {
+        if let Some(range) = flight.missing.and_then(|missing| rest_after(missing, rival)) {
             self.wanted.insert(range);
         }
         if let Some(load) = self.peers.get_mut(&flight.peer) {

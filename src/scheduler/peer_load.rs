@@ -208,8 +208,7 @@ impl PeerLoad {
         }
     }
 
-    /// Another peer was asked for the same later, and was first: ask it for no more until what it
-    /// owes has come or failed, or the pause is over.
+    /// Another peer was asked for the same later, and was first: ask it for no more for a moment.
     pub(crate) fn was_late(&mut self, now: Duration) {
         self.paused_until = self.paused_until.max(now + PAUSE_LATE);
     }

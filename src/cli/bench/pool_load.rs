@@ -20,8 +20,9 @@ use supervisors::{
     SupervisorHandle, SupervisorSpec,
 };
 
-/// Blocks of a segment. Unit: blocks. Source: the most that the pool verifies together, so that
-/// every batch is full. Other figures change how well the load stands for a sync at full speed.
+/// Blocks of a segment. Unit: blocks. Source: the most that a sync asks of a peer at once. Batches
+/// are full all the same, as segments share them. Lower or higher: verdicts are put together more
+/// often or more rarely than in a sync.
 const SEGMENT_BLOCKS: usize = 128;
 
 /// How long a pool may take to stop. It is idle by then. Too low: its thread is left behind. Too

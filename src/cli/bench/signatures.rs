@@ -8,7 +8,8 @@ use crate::cli::Ending;
 /// Sizes of federations. Unit: authorities. Source: the smallest, the usual and the largest.
 const FEDERATIONS: [usize; 3] = [3, HEADLINE_AUTHORITIES, MOST_AUTHORITIES];
 
-/// Sizes of batches. Unit: signatures. Source: the pool forms batches of up to 128.
+/// Sizes of batches. Unit: signatures. Source: the pool forms batches of 64 to 256, and smaller
+/// ones where few blocks come.
 const SIZES: [usize; 5] = [1, 8, 64, HEADLINE_BATCH, 256];
 
 /// How many signatures of a batch are wrong, beside none.

@@ -30,14 +30,12 @@ impl<S: Held> Core<S> {
         });
         let best = others.min_by_key(|(peer, load)| (load.cost(range.count()), **peer));
         let peer = *best?.0;
-        let effect = self.send(now, peer, range, Some(Rival::First(first)));
-        if let (Effect::Fetch { request, .. }, Some(flight)) =
-            (&effect, self.flights.get_mut(&first))
-        {
-            flight.rival = Some(Rival::Second(*request));
+        let (second, fetch) = self.send(now, peer, range, Some(Rival::First(first)));
+        if let Some(flight) = self.flights.get_mut(&first) {
+            flight.rival = Some(Rival::Second(second));
         }
         self.hedging.sent(range.count());
-        Some(effect)
+        Some(fetch)
     }
 
     /// A piece of `request` arrived: it has won, if there was a race. The other request is
@@ -65,13 +63,10 @@ impl<S: Held> Core<S> {
     }
 }
 
-/// What of `range` is not in `other`.
-pub(super) fn without(range: HeightRange, other: Option<HeightRange>) -> Vec<HeightRange> {
-    let Some(other) = other else { return vec![range] };
-    let below = other.start().checked_sub(1).filter(|last| *last < range.last());
-    let below = HeightRange::inclusive(range.start(), below.unwrap_or(range.last()));
-    let above = other.last().checked_add(1).map(|first| first.max(range.start()));
-    let above = above.and_then(|first| HeightRange::inclusive(first, range.last()));
-    let below = if other.start() > range.start() { below } else { None };
-    below.into_iter().chain(above).collect()
+/// What of `missing` a rival does not ask for. Both begin at the front.
+pub(super) fn rest_after(missing: HeightRange, rival: Option<HeightRange>) -> Option<HeightRange> {
+    match rival {
+        Some(rival) => HeightRange::inclusive(rival.last().checked_add(1)?, missing.last()),
+        None => Some(missing),
+    }
 }
