@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 25] = [
+const PURE: [&str; 23] = [
     "src/types/",
     "src/wire/",
     "src/consensus/",
@@ -53,10 +53,8 @@ const PURE: [&str; 25] = [
     "src/reputation/evidence.rs",
     "src/scheduler/core.rs",
     "src/scheduler/core/",
-    "src/scheduler/hedge.rs",
     "src/scheduler/height_set.rs",
-    "src/scheduler/peer_load.rs",
-    "src/scheduler/peer_rate.rs",
+    "src/scheduler/policy/",
     "src/validation/batcher.rs",
     "src/validation/verdict.rs",
     "src/checkpoint/record.rs",

@@ -14,9 +14,10 @@ use tokio::{
 
 use super::{
     SchedulerMsg, Settings,
-    core::{Core, Effect, Event, Held},
+    core::{DownloadCore, DownloadEffect, DownloadEvent, Held},
     fetch::{self, Fetch, FetchContext},
     message::FetchReport,
+    policy::Adaptive,
 };
 use crate::{
     coordinator::CoordinatorHandle,
@@ -70,7 +71,7 @@ pub struct DownloadScheduler;
 /// The scheduler at work. Dropping it aborts the fetch tasks.
 pub struct State {
     args: SchedulerArgs,
-    core: Core<Arc<Segment>>,
+    core: DownloadCore<Arc<Segment>>,
     peers: BTreeSet<PeerId>,
     tasks: JoinSet<()>,
     fetches: BTreeMap<RequestId, Task>,
@@ -95,7 +96,10 @@ impl Actor for DownloadScheduler {
     ) -> Result<State, ActorProcessingErr> {
         myself.send_interval(TICK, || SchedulerMsg::Tick);
         Ok(State {
-            core: Core::new(args.settings.clone()),
+            core: DownloadCore::new(
+                Box::new(Adaptive::new(args.settings.clone())),
+                args.settings.requests_per_peer_max,
+            ),
             args,
             peers: BTreeSet::new(),
             tasks: JoinSet::new(),
@@ -137,17 +141,17 @@ impl Actor for DownloadScheduler {
     }
 }
 
-fn events(state: &mut State, message: SchedulerMsg) -> Vec<Event<Arc<Segment>>> {
+fn events(state: &mut State, message: SchedulerMsg) -> Vec<DownloadEvent<Arc<Segment>>> {
     match message {
-        SchedulerMsg::SetWindow { next, last } => vec![Event::WindowSet { next, last }],
-        SchedulerMsg::CloseWindow => vec![Event::WindowClosed],
+        SchedulerMsg::SetWindow { next, last } => vec![DownloadEvent::WindowSet { next, last }],
+        SchedulerMsg::CloseWindow => vec![DownloadEvent::WindowClosed],
         SchedulerMsg::UsablePeers { peers, banned } => usable(state, &peers, banned),
-        SchedulerMsg::Imported { head } => vec![Event::Imported { head }],
+        SchedulerMsg::Imported { head } => vec![DownloadEvent::Imported { head }],
         SchedulerMsg::ImportRefused { refusal } => {
             state.args.reputation.evidence(refusal.origin.peer, Evidence::NotLinked);
-            vec![Event::ImportRefused { at: refusal.at }]
+            vec![DownloadEvent::ImportRefused { at: refusal.at }]
         }
-        SchedulerMsg::ImporterStarted { head } => vec![Event::ImporterStarted { head }],
+        SchedulerMsg::ImporterStarted { head } => vec![DownloadEvent::ImporterStarted { head }],
         SchedulerMsg::Fetch { request, report } => fetched(state, request, report),
         SchedulerMsg::Tick => Vec::new(),
         SchedulerMsg::ReadFront { reply } => {
@@ -164,7 +168,7 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<Event<Arc<Segment>>> 
 }
 
 /// Fetch tasks that ended without saying so: nothing more will be heard of their requests.
-fn panicked(state: &mut State) -> Vec<Event<Arc<Segment>>> {
+fn panicked(state: &mut State) -> Vec<DownloadEvent<Arc<Segment>>> {
     let mut settled = Vec::new();
     while let Some(ended) = state.tasks.try_join_next_with_id() {
         let Err(error) = ended else { continue };
@@ -172,7 +176,7 @@ fn panicked(state: &mut State) -> Vec<Event<Arc<Segment>>> {
         if let Some((&request, _)) = lost {
             tracing::error!(%error, request = request.0, "a fetch task panicked");
             state.fetches.remove(&request);
-            settled.push(Event::Settled { request });
+            settled.push(DownloadEvent::Settled { request });
         }
     }
     settled
@@ -182,48 +186,58 @@ fn usable(
     state: &mut State,
     peers: &BTreeMap<PeerId, u16>,
     banned: BTreeSet<PeerId>,
-) -> Vec<Event<Arc<Segment>>> {
+) -> Vec<DownloadEvent<Arc<Segment>>> {
     let gone = state.peers.iter().filter(|peer| !peers.contains_key(peer));
-    let mut events: Vec<_> = gone.map(|peer| Event::PeerUnusable { peer: *peer }).collect();
-    events.extend(peers.iter().map(|(&peer, &score)| Event::PeerUsable { peer, score }));
-    events.extend(banned.into_iter().map(|peer| Event::PeerBanned { peer }));
+    let mut events: Vec<_> = gone.map(|peer| DownloadEvent::PeerUnusable { peer: *peer }).collect();
+    events.extend(peers.iter().map(|(&peer, &score)| DownloadEvent::PeerUsable { peer, score }));
+    events.extend(banned.into_iter().map(|peer| DownloadEvent::PeerBanned { peer }));
     state.peers = peers.keys().copied().collect();
     events
 }
 
-fn fetched(state: &mut State, request: RequestId, report: FetchReport) -> Vec<Event<Arc<Segment>>> {
+fn fetched(
+    state: &mut State,
+    request: RequestId,
+    report: FetchReport,
+) -> Vec<DownloadEvent<Arc<Segment>>> {
     match report {
-        FetchReport::Arrived { range, bytes } => vec![Event::Arrived { request, range, bytes }],
-        FetchReport::Verified { range, segments } => {
-            vec![Event::Verified { request, range, segments }]
+        FetchReport::Arrived { range, bytes } => {
+            vec![DownloadEvent::Arrived { request, range, bytes }]
         }
-        FetchReport::Ended { end } => vec![Event::Ended { request, end }],
+        FetchReport::Verified { range, segments } => {
+            vec![DownloadEvent::Verified { request, range, segments }]
+        }
+        FetchReport::Ended { end } => vec![DownloadEvent::Ended { request, end }],
         FetchReport::Settled => {
             state.fetches.remove(&request);
-            vec![Event::Settled { request }]
+            vec![DownloadEvent::Settled { request }]
         }
     }
 }
 
-fn perform(myself: &ActorRef<SchedulerMsg>, state: &mut State, effects: Vec<Effect<Arc<Segment>>>) {
+fn perform(
+    myself: &ActorRef<SchedulerMsg>,
+    state: &mut State,
+    effects: Vec<DownloadEffect<Arc<Segment>>>,
+) {
     for effect in effects {
         match effect {
-            Effect::Fetch { request, peer, range, bytes } => {
-                start_fetch(myself, state, (request, peer, range), bytes);
+            DownloadEffect::Fetch { request, peer, range, bytes, block_deadline } => {
+                start_fetch(myself, state, (request, peer, range), bytes, block_deadline);
             }
-            Effect::Cancel { request } => {
+            DownloadEffect::Cancel { request } => {
                 if let Some(task) = state.fetches.remove(&request) {
                     task.abort.abort();
                 }
             }
-            Effect::Stop { request } => {
+            DownloadEffect::Stop { request } => {
                 if let Some(task) = state.fetches.get_mut(&request) {
                     // Dropping the sender stops it; one that has ended needs no stopping.
                     drop(task.running.take());
                 }
             }
             // An importer that is down gets everything unimported again when it is back.
-            Effect::Release(segment) => {
+            DownloadEffect::Release(segment) => {
                 let _ = state.args.importer.import(segment);
             }
         }
@@ -235,6 +249,7 @@ fn start_fetch(
     state: &mut State,
     (request, peer, range): (RequestId, PeerId, HeightRange),
     bytes: u64,
+    block_deadline: Duration,
 ) {
     let Some(permit) = state.args.budget.try_reserve(range.start(), bytes) else {
         state.core.not_sent(state.args.clock.now(), request);
@@ -245,10 +260,9 @@ fn start_fetch(
         caller: state.args.caller.clone(),
         validator: state.args.validator.clone(),
         reputation: state.args.reputation.clone(),
-        block_deadline: state.args.settings.block_deadline,
     };
     let (running, stopped) = oneshot::channel();
-    let fetch = Fetch { request, peer, range, permit, span };
+    let fetch = Fetch { request, peer, range, block_deadline, permit, span };
     let abort = state.tasks.spawn(fetch::run(context, fetch, myself.clone(), stopped));
     state.fetches.insert(request, Task { abort, running: Some(running) });
 }

@@ -16,70 +16,41 @@ mod gauge;
 #[cfg(test)]
 mod invariants;
 mod race;
+mod vocabulary;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use gauge::{Front, WindowGauge};
 use race::{Rival, rest_after};
+pub use vocabulary::{DownloadEffect, DownloadEvent, Held};
 
 use super::{
-    hedge::Hedging,
-    height_set::HeightSet,
-    peer_load::{PeerLoad, ReplyEnd, choose},
-    settings::Settings,
+    HeightSet,
+    policy::{
+        ArrivedPiece, Assignment, DownloadPolicy, DownloadView, EndedReply, PeerWork, ReplyEnd,
+        Unanswered,
+    },
 };
 use crate::{
     flow::RequestId,
     types::{Height, HeightRange, PeerId},
 };
 
-/// Verified blocks as the core sees them: nothing but heights.
-pub(crate) trait Held: Clone {
-    fn range(&self) -> HeightRange;
-    fn peer(&self) -> PeerId;
+/// The downloads as the policy sees them. A macro, because the policy itself is borrowed beside it.
+macro_rules! view {
+    ($core:expr, $available:expr) => {
+        DownloadView {
+            wanted: &$core.wanted,
+            peers: &$core.peers,
+            next_import: $core.next_import,
+            front: $core.next_release,
+            last: $core.last.unwrap_or(Height::GENESIS),
+            bytes_per_block: $core.bytes_per_block.max(1),
+            available: $available,
+        }
+    };
 }
-
-/// What happened.
-#[derive(Debug)]
-pub(crate) enum Event<S> {
-    /// Blocks up to `last` are needed; everything below `next` is imported.
-    WindowSet { next: Height, last: Height },
-    /// No more blocks are needed.
-    WindowClosed,
-    /// A peer may be asked, or its score changed.
-    PeerUsable { peer: PeerId, score: u16 },
-    /// A peer must not be asked any more. What it delivered may be good.
-    PeerUnusable { peer: PeerId },
-    /// A peer lied: what it delivered is not worth verifying.
-    PeerBanned { peer: PeerId },
-    /// The blocks of `range` arrived in reply to `request` and are being verified.
-    Arrived { request: RequestId, range: HeightRange, bytes: u64 },
-    /// Of `range`, `segments` passed verification; the rest did not.
-    Verified { request: RequestId, range: HeightRange, segments: Vec<S> },
-    /// The reply to `request` is over; blocks of it may still be being verified.
-    Ended { request: RequestId, end: ReplyEnd },
-    /// Nothing more will be heard of `request`.
-    Settled { request: RequestId },
-    /// The chain's head is now at `head`.
-    Imported { head: Height },
-    /// The released block at `at` does not continue the chain; all below it are imported.
-    ImportRefused { at: Height },
-    /// The importer lost what was released to it; its head is at `head`.
-    ImporterStarted { head: Height },
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect<S> {
-    /// Ask `peer` for `range`. Answered by [`Event::Ended`].
-    Fetch { request: RequestId, peer: PeerId, range: HeightRange, bytes: u64 },
-    /// Give up a request, and what of it is being verified.
-    Cancel { request: RequestId },
-    /// Receive no more of a request. What of it is being verified goes on.
-    Stop { request: RequestId },
-    /// Import this next.
-    Release(S),
-}
+use view;
 
 struct Flight {
     peer: PeerId,
@@ -112,9 +83,11 @@ const RESERVE_BLOCKS: u64 = 2;
 const SIZE_SAMPLE_WEIGHT: u64 = 8;
 
 /// The scheduler's state. See the module.
-pub(crate) struct Core<S> {
-    settings: Settings,
-    peers: BTreeMap<PeerId, PeerLoad>,
+pub struct DownloadCore<S> {
+    policy: Box<dyn DownloadPolicy>,
+    /// Most requests open at one peer.
+    requests_per_peer_max: usize,
+    peers: BTreeMap<PeerId, PeerWork>,
     /// Highest height wanted; `None` while closed.
     last: Option<Height>,
     /// Everything below is imported.
@@ -132,13 +105,17 @@ pub(crate) struct Core<S> {
     released: BTreeMap<Height, S>,
     next_request: u64,
     bytes_per_block: u64,
-    hedging: Hedging,
+    hedges_sent: u64,
+    hedges_won: u64,
 }
 
-impl<S: Held> Core<S> {
-    pub(crate) fn new(settings: Settings) -> Self {
+impl<S: Held> DownloadCore<S> {
+    /// A core that needs nothing and knows nobody. It leaves its choices to `policy`, but never
+    /// has more than `requests_per_peer_max` requests open at a peer.
+    pub fn new(policy: Box<dyn DownloadPolicy>, requests_per_peer_max: usize) -> Self {
         Self {
-            settings,
+            policy,
+            requests_per_peer_max,
             peers: BTreeMap::new(),
             last: None,
             next_import: Height::GENESIS,
@@ -152,43 +129,45 @@ impl<S: Held> Core<S> {
             released: BTreeMap::new(),
             next_request: 0,
             bytes_per_block: BYTES_PER_BLOCK_FIRST,
-            hedging: Hedging::default(),
+            hedges_sent: 0,
+            hedges_won: 0,
         }
     }
 
     /// The lowest height that is not imported: memory is granted to it even when the budget is
     /// spent. What waits for import needs no such favour, its import frees memory.
-    pub(crate) fn front(&self) -> Height {
+    pub fn front(&self) -> Height {
         self.next_import
     }
 
     /// Takes in what happened. Call [`Core::plan`] after it.
-    pub(crate) fn apply(&mut self, now: Duration, event: Event<S>) -> Vec<Effect<S>> {
+    pub fn apply(&mut self, now: Duration, event: DownloadEvent<S>) -> Vec<DownloadEffect<S>> {
         let mut effects = Vec::new();
         match event {
-            Event::WindowSet { next, last } => self.set_window(next, last, &mut effects),
-            Event::WindowClosed => self.reset(Height::GENESIS, None, &mut effects),
-            Event::PeerUsable { peer, score } => {
-                let settings = &self.settings;
-                let load = self.peers.entry(peer).or_insert_with(|| PeerLoad::new(score, settings));
-                load.score = score;
+            DownloadEvent::WindowSet { next, last } => self.set_window(next, last, &mut effects),
+            DownloadEvent::WindowClosed => self.reset(Height::GENESIS, None, &mut effects),
+            DownloadEvent::PeerUsable { peer, score } => {
+                if !self.peers.contains_key(&peer) {
+                    self.policy.joined(now, peer);
+                }
+                self.peers.entry(peer).or_default().score = score;
             }
-            Event::PeerUnusable { peer } => self.drop_peer(now, peer, &mut effects),
-            Event::PeerBanned { peer } => self.ban_peer(peer, &mut effects),
-            Event::Arrived { request, range, bytes } => {
+            DownloadEvent::PeerUnusable { peer } => self.drop_peer(now, peer, &mut effects),
+            DownloadEvent::PeerBanned { peer } => self.ban_peer(peer, &mut effects),
+            DownloadEvent::Arrived { request, range, bytes } => {
                 self.arrived(now, request, (range, bytes), &mut effects);
             }
-            Event::Verified { request, range, segments } => {
+            DownloadEvent::Verified { request, range, segments } => {
                 self.verified(request, range, segments);
             }
-            Event::Ended { request, end } => self.ended(now, request, end),
-            Event::Settled { request } => {
+            DownloadEvent::Ended { request, end } => self.ended(now, request, end),
+            DownloadEvent::Settled { request } => {
                 self.ended(now, request, ReplyEnd::Failed);
                 self.settle(request);
             }
-            Event::Imported { head } => self.imported(head),
-            Event::ImportRefused { at } => self.refused(now, at),
-            Event::ImporterStarted { head } => self.importer_started(head, &mut effects),
+            DownloadEvent::Imported { head } => self.imported(head),
+            DownloadEvent::ImportRefused { at } => self.refused(now, at),
+            DownloadEvent::ImporterStarted { head } => self.importer_started(head, &mut effects),
         }
         self.release(&mut effects);
         self.widen();
@@ -196,60 +175,67 @@ impl<S: Held> Core<S> {
     }
 
     /// Hands out work, at most `available` bytes of it beyond the front.
-    pub(crate) fn plan(&mut self, now: Duration, mut available: u64) -> Vec<Effect<S>> {
+    pub fn plan(&mut self, now: Duration, mut available: u64) -> Vec<DownloadEffect<S>> {
         let mut effects = Vec::new();
-        let mut from = Height::GENESIS;
-        while let Some(range) = self.wanted.first_from(from) {
-            let start = range.start();
-            let Some(peer) =
-                choose(self.peers.iter(), start, now, self.bytes_per_block, &self.settings)
-            else {
-                break;
-            };
-            let Some(load) = self.peers.get_mut(&peer) else { break };
-            let (Some(range), _) = range.split_at(load.request_size(self.bytes_per_block)) else {
-                break;
-            };
+        while let Some(request) = self.policy.expired(now) {
+            self.ended(now, request, ReplyEnd::Failed);
+            effects.push(DownloadEffect::Stop { request });
+        }
+        while let Some(assignment) = self.ask_policy(now, available) {
+            let range = assignment.range;
             let bytes = reserved(range, self.bytes_per_block);
-            if bytes > available && start > self.next_import {
+            let affordable = bytes <= available || range.contains(self.next_import);
+            if !affordable || !self.may_ask(assignment.peer) || !self.wanted.contains(range) {
                 break;
             }
             available = available.saturating_sub(bytes);
             self.wanted.remove(range);
-            let (_, fetch) = self.send(now, peer, range, None);
+            let (_, fetch) = self.send(now, assignment, None);
             effects.push(fetch);
-            from = range.last().saturating_add(1);
         }
-        effects.extend(self.hedge(now));
+        self.hedge(now, available, &mut effects);
         effects
+    }
+
+    fn ask_policy(&mut self, now: Duration, available: u64) -> Option<Assignment> {
+        if self.wanted.is_empty() {
+            return None;
+        }
+        let view = view!(self, available);
+        self.policy.assign(now, &view)
+    }
+
+    fn may_ask(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|work| work.requests < self.requests_per_peer_max)
     }
 
     fn send(
         &mut self,
         now: Duration,
-        peer: PeerId,
-        range: HeightRange,
+        assignment: Assignment,
         rival: Option<Rival>,
-    ) -> (RequestId, Effect<S>) {
+    ) -> (RequestId, DownloadEffect<S>) {
+        let Assignment { peer, range, block_deadline } = assignment;
         let request = RequestId(self.next_request);
         self.next_request += 1;
-        if let Some(load) = self.peers.get_mut(&peer) {
-            load.sent(request, range.count(), now);
-        }
+        let work = self.peers.entry(peer).or_default();
+        work.requests += 1;
+        work.blocks += range.count();
+        self.policy.sent(now, request, &assignment, rival.is_some());
         let flight = Flight { peer, asked: range, missing: Some(range), since: now, rival };
         self.flights.insert(request, flight);
         self.requests.insert(request, peer);
         let bytes = reserved(range, self.bytes_per_block);
-        (request, Effect::Fetch { request, peer, range, bytes })
+        (request, DownloadEffect::Fetch { request, peer, range, bytes, block_deadline })
     }
 
     /// The permit for a planned request was not granted after all: its heights are wanted again.
-    pub(crate) fn not_sent(&mut self, now: Duration, request: RequestId) {
+    pub fn not_sent(&mut self, now: Duration, request: RequestId) {
         self.ended(now, request, ReplyEnd::NotSent);
         self.settle(request);
     }
 
-    fn set_window(&mut self, next: Height, last: Height, effects: &mut Vec<Effect<S>>) {
+    fn set_window(&mut self, next: Height, last: Height, effects: &mut Vec<DownloadEffect<S>>) {
         if self.last.is_none() || next > self.next_release {
             // Fresh, or the chain grew by other means.
             self.reset(next, Some(last), effects);
@@ -260,7 +246,7 @@ impl<S: Held> Core<S> {
         self.last = Some(last.max(self.horizon.checked_sub(1).unwrap_or(last)));
     }
 
-    fn reset(&mut self, next: Height, last: Option<Height>, effects: &mut Vec<Effect<S>>) {
+    fn reset(&mut self, next: Height, last: Option<Height>, effects: &mut Vec<DownloadEffect<S>>) {
         let open: Vec<_> = self.requests.keys().copied().collect();
         for request in open {
             self.cancel(request, effects);
@@ -275,35 +261,42 @@ impl<S: Held> Core<S> {
         self.horizon = next;
     }
 
-    fn cancel(&mut self, request: RequestId, effects: &mut Vec<Effect<S>>) {
+    fn cancel(&mut self, request: RequestId, effects: &mut Vec<DownloadEffect<S>>) {
         self.ended(Duration::ZERO, request, ReplyEnd::Cancelled);
         self.settle(request);
-        effects.push(Effect::Cancel { request });
+        effects.push(DownloadEffect::Cancel { request });
     }
 
-    fn drop_peer(&mut self, now: Duration, peer: PeerId, effects: &mut Vec<Effect<S>>) {
-        let open = self.peers.get(&peer).map(|load| load.in_flight.clone()).unwrap_or_default();
+    fn drop_peer(&mut self, now: Duration, peer: PeerId, effects: &mut Vec<DownloadEffect<S>>) {
+        let open = self.flights.iter().filter(|(_, flight)| flight.peer == peer);
+        let open: Vec<_> = open.map(|(request, _)| *request).collect();
         for request in open {
             self.stop(now, request, effects);
         }
-        self.peers.remove(&peer);
+        self.forget(peer);
     }
 
     /// Receives no more of `request`; what has arrived is still verified.
-    fn stop(&mut self, now: Duration, request: RequestId, effects: &mut Vec<Effect<S>>) {
+    fn stop(&mut self, now: Duration, request: RequestId, effects: &mut Vec<DownloadEffect<S>>) {
         self.ended(now, request, ReplyEnd::Cancelled);
-        effects.push(Effect::Stop { request });
+        effects.push(DownloadEffect::Stop { request });
     }
 
     /// Unlike a peer that has only gone, one that lied gets none of its blocks verified: they cost
     /// far more to refuse than to send.
-    fn ban_peer(&mut self, peer: PeerId, effects: &mut Vec<Effect<S>>) {
+    fn ban_peer(&mut self, peer: PeerId, effects: &mut Vec<DownloadEffect<S>>) {
         let open = self.requests.iter().filter(|(_, of)| **of == peer);
         let open: Vec<_> = open.map(|(request, _)| *request).collect();
         for request in open {
             self.cancel(request, effects);
         }
-        self.peers.remove(&peer);
+        self.forget(peer);
+    }
+
+    fn forget(&mut self, peer: PeerId) {
+        if self.peers.remove(&peer).is_some() {
+            self.policy.left(peer);
+        }
     }
 
     fn arrived(
@@ -311,19 +304,21 @@ impl<S: Held> Core<S> {
         now: Duration,
         request: RequestId,
         (range, bytes): (HeightRange, u64),
-        effects: &mut Vec<Effect<S>>,
+        effects: &mut Vec<DownloadEffect<S>>,
     ) {
         let missing = self.flights.get(&request).and_then(|flight| flight.missing);
         let fits = |m: HeightRange| range.start() == m.start() && range.count() <= m.count();
         let Some(missing) = missing.filter(|missing| fits(*missing)) else { return };
         self.end_race(now, request, effects);
         let Some(flight) = self.flights.get_mut(&request) else { return };
-        self.hedging.arrived(range.count(), now.saturating_sub(flight.since));
+        let (peer, blocks) = (flight.peer, range.count());
+        let waited = now.saturating_sub(flight.since);
         flight.since = now;
-        flight.missing = missing.split_at(range.count()).1;
-        if let Some(load) = self.peers.get_mut(&flight.peer) {
-            load.arrived(request, range.count(), now);
+        flight.missing = missing.split_at(blocks).1;
+        if let Some(work) = self.peers.get_mut(&peer) {
+            work.blocks -= blocks;
         }
+        self.policy.arrived(now, &ArrivedPiece { request, peer, blocks, bytes, waited });
         let sample = bytes / range.count();
         self.bytes_per_block =
             (self.bytes_per_block * (SIZE_SAMPLE_WEIGHT - 1) + sample) / SIZE_SAMPLE_WEIGHT;
@@ -370,10 +365,13 @@ impl<S: Held> Core<S> {
         if let Some(range) = flight.missing.and_then(|missing| rest_after(missing, rival)) {
             self.wanted.insert(range);
         }
-        if let Some(load) = self.peers.get_mut(&flight.peer) {
-            let counts = (flight.asked.count(), flight.got());
-            load.ended(request, counts, flight.next(), end, now, &self.settings);
+        let (peer, asked, got) = (flight.peer, flight.asked.count(), flight.got());
+        if let Some(work) = self.peers.get_mut(&peer) {
+            work.requests -= 1;
+            work.blocks -= asked - got;
         }
+        let reply = EndedReply { request, peer, asked, got, next: flight.next(), end };
+        self.policy.ended(now, &reply);
     }
 
     fn imported(&mut self, head: Height) {
@@ -385,7 +383,7 @@ impl<S: Held> Core<S> {
         self.released.retain(|_, segment| segment.range().last() > head);
     }
 
-    fn importer_started(&mut self, head: Height, effects: &mut Vec<Effect<S>>) {
+    fn importer_started(&mut self, head: Height, effects: &mut Vec<DownloadEffect<S>>) {
         let next = head.saturating_add(1);
         if self.last.is_some() && next < self.next_import {
             // The chain is shorter than it was. What was released does not continue it: released
@@ -394,7 +392,7 @@ impl<S: Held> Core<S> {
             return;
         }
         self.imported(head);
-        effects.extend(self.released.values().cloned().map(Effect::Release));
+        effects.extend(self.released.values().cloned().map(DownloadEffect::Release));
     }
 
     fn refused(&mut self, now: Duration, at: Height) {
@@ -407,9 +405,7 @@ impl<S: Held> Core<S> {
                 self.held.insert(start, segment);
             } else if last >= at {
                 self.want(at, last);
-                if let Some(load) = self.peers.get_mut(&segment.peer()) {
-                    load.set_back(now);
-                }
+                self.policy.did_not_link(now, segment.peer());
             }
         }
         self.next_import = at;
@@ -431,17 +427,17 @@ impl<S: Held> Core<S> {
         }
     }
 
-    fn release(&mut self, effects: &mut Vec<Effect<S>>) {
+    fn release(&mut self, effects: &mut Vec<DownloadEffect<S>>) {
         while let Some(segment) = self.held.remove(&self.next_release) {
             self.next_release = segment.range().last().saturating_add(1);
             self.released.insert(segment.range().start(), segment.clone());
-            effects.push(Effect::Release(segment));
+            effects.push(DownloadEffect::Release(segment));
         }
     }
 
     fn widen(&mut self) {
         let Some(last) = self.last else { return };
-        let Some(window) = HeightRange::new(self.next_import, self.settings.window_blocks.max(1))
+        let Some(window) = HeightRange::new(self.next_import, self.policy.window_blocks().max(1))
         else {
             return;
         };

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::scheduler::{Adaptive, Settings};
 
 #[path = "core/race_tests.rs"]
 mod race;
@@ -32,10 +33,15 @@ fn peer(seed: u8) -> PeerId {
     keys.public().to_peer_id()
 }
 
+fn core(settings: Settings) -> DownloadCore<Blocks> {
+    let most = settings.requests_per_peer_max;
+    DownloadCore::new(Box::new(Adaptive::new(settings)), most)
+}
+
 /// A core with everything that is outside of it played by the test: requests answered on demand,
 /// releases checked for order.
 struct World {
-    core: Core<Blocks>,
+    core: DownloadCore<Blocks>,
     now: Duration,
     open: BTreeMap<RequestId, (PeerId, HeightRange)>,
     verifying: Vec<(RequestId, PeerId, HeightRange)>,
@@ -46,7 +52,7 @@ struct World {
 impl World {
     fn new(settings: Settings, peers: u8, last: u64) -> Self {
         let mut world = Self {
-            core: Core::new(settings),
+            core: core(settings),
             now: Duration::from_secs(1),
             open: BTreeMap::new(),
             verifying: Vec::new(),
@@ -54,30 +60,30 @@ impl World {
             imported: h(0),
         };
         for seed in 1..=peers {
-            world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
+            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
         }
-        world.event(Event::WindowSet { next: h(1), last: h(last) });
+        world.event(DownloadEvent::WindowSet { next: h(1), last: h(last) });
         world
     }
 
-    fn event(&mut self, event: Event<Blocks>) {
+    fn event(&mut self, event: DownloadEvent<Blocks>) {
         let mut effects = self.core.apply(self.now, event);
         self.core.check();
         effects.extend(self.core.plan(self.now, u64::MAX));
         self.core.check();
         for effect in effects {
             match effect {
-                Effect::Fetch { request, peer, range, .. } => {
+                DownloadEffect::Fetch { request, peer, range, .. } => {
                     assert_eq!(self.open.insert(request, (peer, range)), None);
                 }
-                Effect::Cancel { request } => {
+                DownloadEffect::Cancel { request } => {
                     self.open.remove(&request);
                     self.verifying.retain(|(by, ..)| *by != request);
                 }
-                Effect::Stop { request } => {
+                DownloadEffect::Stop { request } => {
                     self.open.remove(&request);
                 }
-                Effect::Release(blocks) => {
+                DownloadEffect::Release(blocks) => {
                     let next = self.released.last().map_or(self.imported, |b| b.range.last());
                     assert_eq!(blocks.range.start(), next.saturating_add(1), "out of order");
                     self.released.push(blocks);
@@ -99,15 +105,15 @@ impl World {
                 self.open.remove(&request);
             }
         }
-        self.event(Event::Arrived { request, range: part, bytes: part.count() * 1_000 });
+        self.event(DownloadEvent::Arrived { request, range: part, bytes: part.count() * 1_000 });
         if rest.is_none() {
-            self.event(Event::Ended { request, end: ReplyEnd::Closed });
+            self.event(DownloadEvent::Ended { request, end: ReplyEnd::Closed });
         }
     }
 
     fn end(&mut self, request: RequestId, end: ReplyEnd) {
         self.open.remove(&request);
-        self.event(Event::Ended { request, end });
+        self.event(DownloadEvent::Ended { request, end });
     }
 
     /// The verdict on one arrived part: the blocks at `bad` positions fail.
@@ -121,7 +127,7 @@ impl World {
             .filter(|height| !bad(height.get()))
             .map(|height| Blocks { range: HeightRange::single(height), peer })
             .collect();
-        self.event(Event::Verified { request, range, segments });
+        self.event(DownloadEvent::Verified { request, range, segments });
     }
 
     fn import(&mut self, segments: usize) {
@@ -129,7 +135,7 @@ impl World {
         let imported: Vec<_> = self.released.drain(..count).collect();
         if let Some(last) = imported.last() {
             self.imported = last.range.last();
-            self.event(Event::Imported { head: self.imported });
+            self.event(DownloadEvent::Imported { head: self.imported });
         }
     }
 
@@ -142,7 +148,7 @@ impl World {
             }
             self.verify(0, |_| false);
             self.import(usize::MAX);
-            self.event(Event::Imported { head: self.imported });
+            self.event(DownloadEvent::Imported { head: self.imported });
             if self.core.gauge().is_empty() {
                 return;
             }
@@ -174,7 +180,7 @@ fn front_is_followed_from_wanted_to_imported() {
     let mut world = World::new(small(), 0, 16);
     let height = h(1);
     assert_eq!(world.core.front_state(), Front::Wanted { height });
-    world.event(Event::PeerUsable { peer: peer(1), score: 500 });
+    world.event(DownloadEvent::PeerUsable { peer: peer(1), score: 500 });
     assert_eq!(world.core.front_state(), Front::InFlight { height, peer: peer(1) });
     let first = *world.open.keys().next().unwrap();
     world.arrive(first, u64::MAX);
@@ -240,7 +246,7 @@ fn peer_that_limits_its_requesters_is_asked_again_exactly_when_it_allows() {
     world.end(first, ReplyEnd::Limited { wait: Some(wait) });
     let mut look = |at: Duration| {
         world.now = at;
-        world.event(Event::Imported { head: h(0) });
+        world.event(DownloadEvent::Imported { head: h(0) });
         world.open.len()
     };
     assert_eq!(look(refused_at + wait - Duration::from_nanos(1)), 0);
@@ -254,7 +260,7 @@ fn request_that_is_larger_than_a_peer_ever_serves_is_made_smaller() {
     let (first, (_, asked)) = world.open.iter().next().map(|(r, v)| (*r, *v)).unwrap();
     world.end(first, ReplyEnd::Limited { wait: None });
     world.now += Duration::from_secs(1);
-    world.event(Event::Imported { head: h(0) });
+    world.event(DownloadEvent::Imported { head: h(0) });
     let (_, again) = *world.open.values().next().unwrap();
     assert_eq!(again.count(), asked.count() / 2);
     world.finish();
@@ -285,7 +291,7 @@ fn refused_block_is_asked_of_another_peer_and_later_blocks_are_kept() {
     let from = world.released[4].peer;
     world.import(4);
     world.released.clear();
-    world.event(Event::ImportRefused { at: h(5) });
+    world.event(DownloadEvent::ImportRefused { at: h(5) });
     let (asked, range) = *world.open.values().next().unwrap();
     assert_eq!(range, HeightRange::single(h(5)));
     assert_ne!(asked, from);
@@ -301,7 +307,7 @@ fn importer_restart_gets_what_was_released_again() {
     world.verify(0, |_| false);
     world.import(3);
     world.released.clear();
-    world.event(Event::ImporterStarted { head: h(3) });
+    world.event(DownloadEvent::ImporterStarted { head: h(3) });
     assert_eq!(world.released.len(), 13);
     world.finish();
 }
@@ -316,7 +322,7 @@ fn chain_that_became_shorter_is_downloaded_again_from_its_head() {
     assert_eq!(world.imported, h(16));
     world.released.clear();
     world.imported = h(7);
-    world.event(Event::ImporterStarted { head: h(7) });
+    world.event(DownloadEvent::ImporterStarted { head: h(7) });
     assert_eq!(world.core.front(), h(8));
     world.finish();
 }
@@ -331,19 +337,21 @@ fn blocks_that_wait_for_import_do_not_let_others_past_the_budget() {
     open.into_iter().for_each(|request| world.end(request, ReplyEnd::NotSent));
     world.now += Duration::from_secs(1);
     assert_eq!(world.core.plan(world.now, 0), [], "block 1 to 16 are not imported yet");
-    world.core.apply(world.now, Event::Imported { head: h(16) });
+    world.core.apply(world.now, DownloadEvent::Imported { head: h(16) });
     let effects = world.core.plan(world.now, 0);
-    assert!(matches!(&effects[..], [Effect::Fetch { range, .. }] if range.start() == h(17)));
+    assert!(
+        matches!(&effects[..], [DownloadEffect::Fetch { range, .. }] if range.start() == h(17))
+    );
 }
 
 #[test]
 fn budget_stops_everything_but_the_front() {
-    let mut core: Core<Blocks> = Core::new(small());
-    core.apply(Duration::ZERO, Event::PeerUsable { peer: peer(1), score: 500 });
-    core.apply(Duration::ZERO, Event::PeerUsable { peer: peer(2), score: 500 });
-    core.apply(Duration::ZERO, Event::WindowSet { next: h(1), last: h(100) });
+    let mut core = core(small());
+    core.apply(Duration::ZERO, DownloadEvent::PeerUsable { peer: peer(1), score: 500 });
+    core.apply(Duration::ZERO, DownloadEvent::PeerUsable { peer: peer(2), score: 500 });
+    core.apply(Duration::ZERO, DownloadEvent::WindowSet { next: h(1), last: h(100) });
     let effects = core.plan(Duration::ZERO, 0);
-    assert!(matches!(&effects[..], [Effect::Fetch { range, .. }] if range.start() == h(1)));
+    assert!(matches!(&effects[..], [DownloadEffect::Fetch { range, .. }] if range.start() == h(1)));
 }
 
 #[test]
@@ -352,7 +360,7 @@ fn lost_verification_makes_its_heights_wanted_again() {
     let first = *world.open.keys().next().unwrap();
     world.arrive(first, 16);
     world.verifying.clear();
-    world.event(Event::Settled { request: first });
+    world.event(DownloadEvent::Settled { request: first });
     assert_eq!(world.core.gauge().verifying_blocks, 0);
     world.finish();
 }
@@ -369,7 +377,7 @@ fn one_reply_being_verified() -> (World, PeerId) {
 #[test]
 fn nothing_that_a_banned_peer_sent_is_verified() {
     let (mut world, liar) = one_reply_being_verified();
-    world.event(Event::PeerBanned { peer: liar });
+    world.event(DownloadEvent::PeerBanned { peer: liar });
     assert!(world.verifying.is_empty(), "the request is cancelled");
     assert_eq!(world.core.gauge().verifying_blocks, 0);
     assert!(world.open.values().all(|(peer, _)| *peer != liar));
@@ -383,7 +391,7 @@ fn what_a_peer_sent_before_it_left_is_still_verified() {
     // Of the reply that is under way, a part has arrived.
     let under_way = world.open.iter().find(|(_, (peer, _))| *peer == gone).map(|(r, _)| *r);
     world.arrive(under_way.unwrap(), 3);
-    world.event(Event::PeerUnusable { peer: gone });
+    world.event(DownloadEvent::PeerUnusable { peer: gone });
     assert!(world.open.values().all(|(peer, _)| *peer != gone));
     assert_eq!(world.core.gauge().verifying_blocks, 19);
     world.verify(0, |_| false);
@@ -394,7 +402,7 @@ fn what_a_peer_sent_before_it_left_is_still_verified() {
 #[test]
 fn window_that_is_closed_gives_up_what_is_being_verified() {
     let (mut world, _) = one_reply_being_verified();
-    world.event(Event::WindowClosed);
+    world.event(DownloadEvent::WindowClosed);
     assert!(world.verifying.is_empty() && world.open.is_empty());
 }
 
@@ -459,7 +467,7 @@ fn take(world: &mut World, step: Step) {
             if let Some((request, ..)) = world.verifying.get(usize::from(index)).copied() {
                 world.open.remove(&request);
                 world.verifying.retain(|(by, ..)| *by != request);
-                world.event(Event::Settled { request });
+                world.event(DownloadEvent::Settled { request });
             }
         }
         Step::Verify(index, bad) => {
@@ -469,29 +477,29 @@ fn take(world: &mut World, step: Step) {
         Step::Refuse => {
             if let Some(first) = world.released.first().cloned() {
                 world.released.clear();
-                world.event(Event::ImportRefused { at: first.range.start() });
+                world.event(DownloadEvent::ImportRefused { at: first.range.start() });
             }
         }
         Step::ImporterRestart => {
             world.released.clear();
             let head = world.imported;
-            world.event(Event::ImporterStarted { head });
+            world.event(DownloadEvent::ImporterStarted { head });
         }
-        Step::PeerGone(seed) => world.event(Event::PeerUnusable { peer: peer(seed) }),
-        Step::PeerBanned(seed) => world.event(Event::PeerBanned { peer: peer(seed) }),
+        Step::PeerGone(seed) => world.event(DownloadEvent::PeerUnusable { peer: peer(seed) }),
+        Step::PeerBanned(seed) => world.event(DownloadEvent::PeerBanned { peer: peer(seed) }),
         Step::PeerBack(seed) => {
-            world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
+            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
         }
         Step::Window(last) => {
             let next = world.imported.saturating_add(1);
             if last >= next.get() {
-                world.event(Event::WindowSet { next, last: h(last) });
+                world.event(DownloadEvent::WindowSet { next, last: h(last) });
             }
         }
         Step::Later(millis) => {
             world.now += Duration::from_millis(u64::from(millis));
             let head = world.imported;
-            world.event(Event::Imported { head });
+            world.event(DownloadEvent::Imported { head });
         }
     }
 }
@@ -508,7 +516,7 @@ proptest! {
             take(&mut world, step);
         }
         for seed in 1..=4 {
-            world.event(Event::PeerUsable { peer: peer(seed), score: 500 });
+            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
         }
         take(&mut world, Step::Window(300));
         world.finish();

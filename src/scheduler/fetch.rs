@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use super::{SchedulerMsg, message::FetchReport, peer_load::ReplyEnd};
+use super::{SchedulerMsg, message::FetchReport, policy::ReplyEnd};
 use crate::{
     flow::{BytePermit, Origin, RawSegment, RequestId},
     ports::RequestError,
@@ -40,7 +40,6 @@ pub(super) struct FetchContext {
     pub(super) caller: PeerCaller,
     pub(super) validator: ValidatorHandle,
     pub(super) reputation: ReputationHandle,
-    pub(super) block_deadline: Duration,
 }
 
 /// What is fetched.
@@ -48,6 +47,8 @@ pub(super) struct Fetch {
     pub(super) request: RequestId,
     pub(super) peer: PeerId,
     pub(super) range: HeightRange,
+    /// How long the first block, or the next one, may take.
+    pub(super) block_deadline: Duration,
     pub(super) permit: BytePermit,
     pub(super) span: Span,
 }
@@ -112,7 +113,7 @@ async fn receive(
     verdicts: &mut JoinSet<()>,
 ) -> ReplyEnd {
     let peer = fetch.peer;
-    let mut call = match context.caller.range(peer, fetch.range, context.block_deadline).await {
+    let mut call = match context.caller.range(peer, fetch.range, fetch.block_deadline).await {
         Ok(call) => call,
         Err(error) => return failed(context, peer, error),
     };

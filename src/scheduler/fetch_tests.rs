@@ -67,7 +67,6 @@ impl World {
                 Pool::Held => held.handle,
             }),
             reputation: ReputationHandle::new(reputation.handle),
-            block_deadline: DEADLINE,
         };
         let (sender, reports) = mpsc::unbounded_channel();
         let (scheduler, _) = Recorder::spawn(None, Recorder::default(), sender).await.unwrap();
@@ -89,7 +88,8 @@ impl World {
         let range = HeightRange::new(Height::new(start), count).unwrap();
         let permit = self.budget.try_reserve(range.start(), bytes).unwrap();
         let span = Span::none();
-        let fetch = Fetch { request: RequestId(7), peer: peer(1), range, permit, span };
+        let (request, block_deadline) = (RequestId(7), DEADLINE);
+        let fetch = Fetch { request, peer: peer(1), range, block_deadline, permit, span };
         let (running, stopped) = oneshot::channel();
         self.running = Some(running);
         tokio::spawn(run(self.context.clone(), fetch, self.scheduler.clone(), stopped))

@@ -6,14 +6,14 @@ use crate::types::{Height, HeightRange};
 
 /// Heights as maximal disjoint ranges. All operations are O(log n) in ranges touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct HeightSet {
+pub struct HeightSet {
     /// Start of a range to its last height.
     ranges: BTreeMap<Height, Height>,
 }
 
 impl HeightSet {
     /// Adds all heights of `range`, those already in it included.
-    pub(crate) fn insert(&mut self, range: HeightRange) {
+    pub fn insert(&mut self, range: HeightRange) {
         let (mut start, mut last) = (range.start(), range.last());
         // Neighbours merge, so that one request can later span both.
         let reach = last.saturating_add(1);
@@ -29,7 +29,7 @@ impl HeightSet {
     }
 
     /// Takes all heights of `range` out and says whether all were in it.
-    pub(crate) fn remove(&mut self, range: HeightRange) -> bool {
+    pub fn remove(&mut self, range: HeightRange) -> bool {
         let mut removed = 0;
         while let Some((&s, &l)) = self.ranges.range(..=range.last()).next_back() {
             if l < range.start() {
@@ -53,12 +53,12 @@ impl HeightSet {
     }
 
     /// The maximal ranges in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = HeightRange> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = HeightRange> + '_ {
         self.ranges.iter().filter_map(|(&start, &last)| HeightRange::inclusive(start, last))
     }
 
     /// The first range at or after `from`, cut at `from`.
-    pub(crate) fn first_from(&self, from: Height) -> Option<HeightRange> {
+    pub fn first_from(&self, from: Height) -> Option<HeightRange> {
         if let Some((_, &last)) = self.ranges.range(..=from).next_back()
             && from <= last
         {
@@ -68,13 +68,24 @@ impl HeightSet {
         HeightRange::inclusive(start, last)
     }
 
+    /// Whether all heights of `range` are in it.
+    pub fn contains(&self, range: HeightRange) -> bool {
+        let at = self.ranges.range(..=range.start()).next_back();
+        at.is_some_and(|(_, &last)| range.last() <= last)
+    }
+
+    /// Whether no height is in it.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// How many heights. Unit: blocks.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.iter().map(HeightRange::count).sum()
     }
 
     /// Empties it.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.ranges.clear();
     }
 }

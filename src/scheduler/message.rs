@@ -7,7 +7,7 @@ use std::{
 
 use ractor::RpcReplyPort;
 
-use super::{Front, WindowGauge, peer_load::ReplyEnd};
+use super::{Front, WindowGauge, policy::ReplyEnd};
 use crate::{
     flow::{RequestId, Segment},
     importer::Refusal,

@@ -13,15 +13,18 @@ mod actor;
 mod core;
 mod fetch;
 mod handle;
-mod hedge;
 mod height_set;
 mod message;
-mod peer_load;
-mod peer_rate;
+mod policy;
 mod settings;
 
 pub use actor::{DownloadScheduler, SchedulerArgs};
-pub use core::{Front, WindowGauge};
+pub use core::{DownloadCore, DownloadEffect, DownloadEvent, Front, Held, WindowGauge};
 pub use handle::SchedulerHandle;
+pub use height_set::HeightSet;
 pub use message::SchedulerMsg;
+pub use policy::{
+    Adaptive, ArrivedPiece, Assignment, DownloadPolicy, DownloadView, EndedReply, PeerWork,
+    ReplyEnd, Unanswered,
+};
 pub use settings::Settings;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Core, Flight, Held, Rival};
+use super::{DownloadCore, Flight, Held, Rival};
 use crate::types::{Height, HeightRange, PeerId};
 
 /// Where the lowest height that is not imported is.
@@ -62,9 +62,9 @@ impl WindowGauge {
     }
 }
 
-impl<S: Held> Core<S> {
+impl<S: Held> DownloadCore<S> {
     /// Where the front is.
-    pub(crate) fn front_state(&self) -> Front {
+    pub fn front_state(&self) -> Front {
         let height = self.next_import;
         if self.last.is_none_or(|last| last < height) {
             return Front::Closed;
@@ -82,7 +82,8 @@ impl<S: Held> Core<S> {
         Front::Wanted { height }
     }
 
-    pub(crate) fn gauge(&self) -> WindowGauge {
+    /// The figures of the window.
+    pub fn gauge(&self) -> WindowGauge {
         let blocks = |held: &BTreeMap<Height, S>| held.values().map(|s| s.range().count()).sum();
         WindowGauge {
             requests: self.flights.len(),
@@ -97,8 +98,8 @@ impl<S: Held> Core<S> {
             verifying_blocks: self.verifying.values().map(|(range, _)| range.count()).sum(),
             held_blocks: blocks(&self.held),
             released_blocks: blocks(&self.released),
-            hedges_sent: self.hedging.sent,
-            hedges_won: self.hedging.won,
+            hedges_sent: self.hedges_sent,
+            hedges_won: self.hedges_won,
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Core, Held, Rival};
-use crate::types::{Height, HeightRange};
+use super::{DownloadCore, Held, PeerWork, Rival};
+use crate::types::{Height, HeightRange, PeerId};
 
-impl<S: Held> Core<S> {
+impl<S: Held> DownloadCore<S> {
     /// Panics where an invariant of the module is broken.
     pub(crate) fn check(&self) {
         if self.last.is_none() {
@@ -59,14 +59,16 @@ impl<S: Held> Core<S> {
             }
         }
         assert!(states.is_empty(), "outside the window: {states:?}");
-        for load in self.peers.values() {
-            assert!(load.in_flight.len() <= self.settings.requests_per_peer_max);
-            let outstanding: u64 = load
-                .in_flight
-                .iter()
-                .map(|request| self.flights[request].missing.map_or(0, HeightRange::count))
-                .sum();
-            assert_eq!(load.outstanding, outstanding);
+        let mut open: BTreeMap<PeerId, (usize, u64)> = BTreeMap::new();
+        for flight in self.flights.values() {
+            let (requests, blocks) = open.entry(flight.peer).or_default();
+            *requests += 1;
+            *blocks += flight.missing.map_or(0, HeightRange::count);
         }
+        for (peer, &PeerWork { requests, blocks, .. }) in &self.peers {
+            assert!(requests <= self.requests_per_peer_max);
+            assert_eq!((requests, blocks), open.remove(peer).unwrap_or_default());
+        }
+        assert!(open.is_empty(), "asked of nobody: {open:?}");
     }
 }

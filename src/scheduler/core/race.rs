@@ -1,11 +1,14 @@
-//! Two requests for the front at once, and how that ends.
+//! Two requests for the same blocks at once, and how that ends.
 
 use std::time::Duration;
 
-use super::{Core, Effect, Flight, Held};
-use crate::{flow::RequestId, scheduler::hedge::HEDGE_BLOCKS, types::HeightRange};
+use super::{DownloadCore, DownloadEffect, DownloadView, Held, Unanswered, view};
+use crate::{
+    flow::RequestId,
+    types::{Height, HeightRange},
+};
 
-/// The other request in a race for the front.
+/// The other request in a race for the same blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rival {
     /// It is the first request; this one is the second.
@@ -14,27 +17,54 @@ pub(super) enum Rival {
     Second(RequestId),
 }
 
-impl<S: Held> Core<S> {
-    /// Asks another peer for the front, if that has waited for too long.
-    pub(super) fn hedge(&mut self, now: Duration) -> Option<Effect<S>> {
-        let front = self.next_release;
-        let is_front = |flight: &Flight| flight.missing.is_some_and(|m| m.start() == front);
-        let (&first, flight) = self.flights.iter().find(|(_, flight)| is_front(flight))?;
-        let (range, _) = flight.missing?.split_at(HEDGE_BLOCKS);
-        let (range, waited) = (range?, now.saturating_sub(flight.since));
-        if flight.rival.is_some() || !self.hedging.is_due(waited, range.count()) {
+impl<S: Held> DownloadCore<S> {
+    /// Asks other peers for what has waited for too long, as the policy says.
+    pub(super) fn hedge(
+        &mut self,
+        now: Duration,
+        available: u64,
+        effects: &mut Vec<DownloadEffect<S>>,
+    ) {
+        let Some(reach) = self.next_release.checked_add(self.policy.hedges_beyond_front()) else {
+            return;
+        };
+        let near = self.flights.iter().filter_map(|(&request, flight)| {
+            let missing = flight.missing.filter(|missing| missing.start() <= reach)?;
+            flight.rival.is_none().then_some((missing, request))
+        });
+        let mut near: Vec<_> = near.collect();
+        near.sort_unstable();
+        for (missing, first) in near {
+            effects.extend(self.hedge_one(now, (first, missing), available));
+        }
+    }
+
+    fn hedge_one(
+        &mut self,
+        now: Duration,
+        (first, missing): (RequestId, HeightRange),
+        available: u64,
+    ) -> Option<DownloadEffect<S>> {
+        let flight = self.flights.get(&first)?;
+        let late = Unanswered {
+            request: first,
+            peer: flight.peer,
+            missing,
+            waited: now.saturating_sub(flight.since),
+            beyond_front: missing.start().blocks_above(self.next_release),
+        };
+        let view = view!(self, available);
+        let assignment = self.policy.hedge(now, &late, &view)?;
+        let range = assignment.range;
+        let repeats = range.start() == missing.start() && range.last() <= missing.last();
+        if !repeats || assignment.peer == late.peer || !self.may_ask(assignment.peer) {
             return None;
         }
-        let others = self.peers.iter().filter(|(peer, load)| {
-            **peer != flight.peer && load.accepts_hedge(range.start(), now, &self.settings)
-        });
-        let best = others.min_by_key(|(peer, load)| (load.cost(range.count()), **peer));
-        let peer = *best?.0;
-        let (second, fetch) = self.send(now, peer, range, Some(Rival::First(first)));
+        let (second, fetch) = self.send(now, assignment, Some(Rival::First(first)));
         if let Some(flight) = self.flights.get_mut(&first) {
             flight.rival = Some(Rival::Second(second));
         }
-        self.hedging.sent(range.count());
+        self.hedges_sent += 1;
         Some(fetch)
     }
 
@@ -44,16 +74,15 @@ impl<S: Held> Core<S> {
         &mut self,
         now: Duration,
         request: RequestId,
-        effects: &mut Vec<Effect<S>>,
+        effects: &mut Vec<DownloadEffect<S>>,
     ) {
         let rival = self.flights.get(&request).and_then(|flight| flight.rival);
         let loser = match rival {
             None => return,
             Some(Rival::First(loser)) => {
-                self.hedging.won += 1;
-                let late = self.flights.get(&loser).map(|flight| flight.peer);
-                if let Some(load) = late.and_then(|late| self.peers.get_mut(&late)) {
-                    load.was_late(now);
+                self.hedges_won += 1;
+                if let Some(late) = self.flights.get(&loser) {
+                    self.policy.was_late(now, late.peer);
                 }
                 loser
             }

@@ -1,7 +1,7 @@
 //! Two requests for the front at once.
 
 use super::*;
-use crate::scheduler::hedge::HEDGE_BLOCKS;
+use crate::scheduler::policy::HEDGE_BLOCKS;
 
 /// Two peers with a piece each delivered, so that both are known, and the front in flight.
 fn two_peers_at_work() -> World {
@@ -26,7 +26,7 @@ fn for_front(world: &World) -> Vec<(RequestId, PeerId, HeightRange)> {
 fn stall(world: &mut World) {
     for _ in 0..25 {
         world.now += Duration::from_millis(50);
-        world.event(Event::Imported { head: world.imported });
+        world.event(DownloadEvent::Imported { head: world.imported });
     }
 }
 
@@ -46,7 +46,7 @@ fn front_that_stalls_is_asked_of_another_peer_and_its_first_piece_wins() {
     let gauge = world.core.gauge();
     assert_eq!((gauge.hedges_sent, gauge.hedges_won), (1, 1));
     // What comes of the loser all the same is nobody's.
-    world.event(Event::Arrived { request: first, range: asked, bytes: 1 });
+    world.event(DownloadEvent::Arrived { request: first, range: asked, bytes: 1 });
     world.finish();
     assert_eq!(world.imported, h(400));
 }
@@ -88,7 +88,7 @@ fn peer_that_goes_in_a_race_takes_nothing_with_it() {
         let mut world = two_peers_at_work();
         stall(&mut world);
         let (_, peer, _) = for_front(&world)[goes];
-        world.event(Event::PeerUnusable { peer });
+        world.event(DownloadEvent::PeerUnusable { peer });
         world.finish();
         assert_eq!(world.imported, h(400));
     }

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 /// How many blocks at the front a second peer is asked for. Unit: blocks. Source: one piece of a
 /// reply, so that the race is over when the first piece is there. Too low: a round trip for few
 /// blocks. Too high: more comes twice.
-pub(super) const HEDGE_BLOCKS: u64 = 32;
+pub(in crate::scheduler) const HEDGE_BLOCKS: u64 = 32;
 
 /// Waits that are remembered. Unit: replies. Too low: one outlier decides. Too high: a network that
 /// became slow or quick is noticed late.
@@ -50,8 +50,6 @@ pub(super) struct Hedging {
     arrived: u64,
     /// Blocks that were asked twice.
     hedged: u64,
-    pub(super) sent: u64,
-    pub(super) won: u64,
 }
 
 impl Hedging {
@@ -73,7 +71,6 @@ impl Hedging {
     /// It is asked again.
     pub(super) fn sent(&mut self, blocks: u64) {
         self.hedged = self.hedged.saturating_add(blocks);
-        self.sent += 1;
     }
 
     /// How long the front may wait.

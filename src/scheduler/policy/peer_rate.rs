@@ -95,13 +95,17 @@ impl PeerRate {
         blocks
     }
 
+    /// The best rate of late. Unit: blocks a second, more than 0.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.rate.filter(|rate| *rate > 0.0)
+    }
+
     /// How long the last of `blocks` would take to arrive, if all of them are outstanding. Zero
-    /// for a peer that was never measured. Unit: microseconds.
-    pub(super) fn arrives_in_micros(&self, blocks: u64) -> u64 {
-        let Some(rate) = self.rate.filter(|rate| *rate > 0.0) else { return 0 };
+    /// for a peer that was never measured.
+    pub(super) fn arrives_in(&self, blocks: u64) -> Duration {
+        let Some(rate) = self.rate() else { return Duration::ZERO };
         let transfer = Duration::try_from_secs_f64(blocks as f64 / rate).unwrap_or(Duration::MAX);
-        let all = transfer.saturating_add(self.latency.unwrap_or_default());
-        u64::try_from(all.as_micros()).unwrap_or(u64::MAX)
+        transfer.saturating_add(self.latency.unwrap_or_default())
     }
 }
 
@@ -176,7 +180,7 @@ mod tests {
         slow.sent(RequestId(1), Duration::ZERO);
         slow.arrived(RequestId(1), 1, Duration::MAX);
         assert!((PIPELINE_MIN..=PIPELINE_MAX).contains(&slow.pipeline()));
-        assert!(slow.arrives_in_micros(u64::MAX) > 0);
+        assert!(slow.arrives_in(u64::MAX) > Duration::ZERO);
     }
 
     #[test]
@@ -185,10 +189,10 @@ mod tests {
             let mut rate = PeerRate::default();
             rate.sent(RequestId(1), Duration::ZERO);
             rate.arrived(RequestId(1), blocks, Duration::from_millis(latency_ms));
-            rate.arrives_in_micros(32)
+            rate.arrives_in(32)
         };
         assert!(of(100, 100) < of(100, 10));
         assert!(of(10, 10) < of(100, 100), "the same rate, but nearer");
-        assert_eq!(PeerRate::default().arrives_in_micros(32), 0, "first of all, one unknown");
+        assert_eq!(PeerRate::default().arrives_in(32), Duration::ZERO, "first of all, one unknown");
     }
 }

@@ -1,0 +1,209 @@
+//! Our policy: each peer gets what it can deliver in time, by what was measured of it.
+//!
+//! Who would deliver the lowest wanted blocks first gets them, so that a fast peer gets much and a
+//! slow one little. No peer gets blocks that would come so late that all others had to wait for
+//! them, if somebody who is busy now would deliver them earlier. A newcomer is asked for a little
+//! at once, and one that was not asked for long gets a turn: who is never asked is never known.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    ArrivedPiece, Assignment, DownloadPolicy, DownloadView, EndedReply, PeerWork, Unanswered,
+    hedge::{HEDGE_BLOCKS, Hedging},
+    peer_load::PeerLoad,
+};
+use crate::{
+    flow::RequestId,
+    scheduler::Settings,
+    types::{Height, HeightRange, PeerId},
+};
+
+/// Largest request at the front. Unit: blocks. Farther on, a request may be as large as its
+/// distance from the front. Too low: a round trip for few blocks. Too high: what everything waits
+/// for comes from one peer, however many are idle.
+const FRONT_REQUEST_BLOCKS: u64 = 32;
+/// Of the time that the other blocks of the window take, the part within which a block has to
+/// arrive, as 1/n. Too low: blocks come when everybody already waits for them. Too high: slow peers
+/// are idle, although they would have been in time.
+const IN_TIME_PART: u32 = 2;
+/// Blocks that a peer is asked for when it is its turn. Unit: blocks. Enough to measure it. Too
+/// high: a slow peer holds up the window.
+const TURN_BLOCKS: u64 = 1;
+
+/// Our policy. See the module.
+#[derive(Debug)]
+pub struct Adaptive {
+    settings: Settings,
+    peers: BTreeMap<PeerId, PeerLoad>,
+    hedging: Hedging,
+}
+
+/// A peer that may be asked now.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    peer: PeerId,
+    load: &'a PeerLoad,
+    work: PeerWork,
+}
+
+impl Candidate<'_> {
+    /// The order of choice: who delivers first; of equals who has less to do, then whose score is
+    /// better.
+    fn rank(&self, blocks: u64) -> (Duration, u64, u16, PeerId) {
+        let arrives = self.load.arrives_in(self.work, blocks);
+        (arrives, self.work.blocks, 1_000 - self.work.score.min(1_000), self.peer)
+    }
+}
+
+impl Adaptive {
+    /// A policy that knows nobody yet.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, peers: BTreeMap::new(), hedging: Hedging::default() }
+    }
+
+    /// Who may be asked for `start` now, were nothing open at them.
+    fn ready<'a>(
+        &'a self,
+        now: Duration,
+        start: Height,
+        view: &'a DownloadView<'_>,
+    ) -> impl Iterator<Item = Candidate<'a>> + 'a {
+        let peers = view.peers.iter().filter_map(|(&peer, &work)| {
+            let load = self.peers.get(&peer)?;
+            Some(Candidate { peer, load, work })
+        });
+        peers.filter(move |candidate| candidate.load.is_ready(start, now))
+    }
+
+    fn has_room(&self, candidate: &Candidate<'_>, view: &DownloadView<'_>) -> bool {
+        let most = self.settings.requests_per_peer_max;
+        candidate.load.has_room(candidate.work, view.bytes_per_block, most)
+    }
+
+    /// Within which time a block has to arrive so that nobody waits for it: a part of the time
+    /// that all peers together take for what they can be asked for meanwhile.
+    fn in_time(&self, now: Duration, view: &DownloadView<'_>) -> Duration {
+        let known = view.peers.keys().filter_map(|peer| self.peers.get(peer));
+        let rate: f64 = known.filter_map(|load| load.rate(now)).sum();
+        let under_way: u64 = view.peers.values().map(|work| work.blocks).sum();
+        let affordable = view.available / view.bytes_per_block.max(1);
+        let blocks = under_way.saturating_add(view.wanted.count().min(affordable));
+        let all = Duration::try_from_secs_f64(blocks as f64 / rate).unwrap_or(Duration::MAX);
+        all / IN_TIME_PART
+    }
+
+    /// The largest request of at most `size` blocks to `best` that is worth sending now; none if
+    /// another peer, though busy, would be so much earlier that waiting for it is better.
+    fn worthwhile(
+        &self,
+        now: Duration,
+        best: Candidate<'_>,
+        (start, mut size): (Height, u64),
+        view: &DownloadView<'_>,
+    ) -> Option<u64> {
+        let in_time = self.in_time(now, view);
+        while size > 0 {
+            let arrives = best.load.arrives_in(best.work, size);
+            let earlier = |other: &Candidate<'_>| {
+                other.load.is_proven() && other.load.arrives_in(other.work, size) < arrives
+            };
+            if arrives <= in_time || !self.ready(now, start, view).any(|other| earlier(&other)) {
+                return Some(size);
+            }
+            size /= 2;
+        }
+        None
+    }
+
+    fn assignment(&self, chosen: Candidate<'_>, range: HeightRange) -> Assignment {
+        let block_deadline = chosen.load.block_deadline(chosen.work, self.settings.block_deadline);
+        Assignment { peer: chosen.peer, range, block_deadline }
+    }
+}
+
+impl DownloadPolicy for Adaptive {
+    fn window_blocks(&self) -> u64 {
+        self.settings.window_blocks
+    }
+
+    fn joined(&mut self, now: Duration, peer: PeerId) {
+        self.peers.insert(peer, PeerLoad::new(now, &self.settings));
+    }
+
+    fn left(&mut self, peer: PeerId) {
+        self.peers.remove(&peer);
+    }
+
+    fn assign(&mut self, now: Duration, view: &DownloadView<'_>) -> Option<Assignment> {
+        let wanted = view.wanted.first_from(Height::GENESIS)?;
+        let start = wanted.start();
+        let with_room = || self.ready(now, start, view).filter(|peer| self.has_room(peer, view));
+        let (chosen, blocks) = match with_room().find(|peer| peer.load.is_due(now)) {
+            Some(due) => (due, TURN_BLOCKS),
+            None => {
+                let size = |peer: &Candidate<'_>| peer.load.request_size(view.bytes_per_block);
+                let best = with_room().min_by_key(|peer| peer.rank(size(peer)))?;
+                let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
+                let size = size(&best).min(near).min(wanted.count());
+                (best, self.worthwhile(now, best, (start, size), view)?)
+            }
+        };
+        let (range, _) = wanted.split_at(blocks);
+        Some(self.assignment(chosen, range?))
+    }
+
+    fn hedge(
+        &mut self,
+        now: Duration,
+        late: &Unanswered,
+        view: &DownloadView<'_>,
+    ) -> Option<Assignment> {
+        let (range, _) = late.missing.split_at(HEDGE_BLOCKS);
+        let range = range?;
+        if !self.hedging.is_due(late.waited, range.count()) {
+            return None;
+        }
+        // A full pipeline does not matter: the front is worth a place in front of the queue.
+        let others = self.ready(now, range.start(), view).filter(|other| {
+            other.peer != late.peer
+                && other.load.is_proven()
+                && other.work.requests < self.settings.requests_per_peer_max
+        });
+        let best = others.min_by_key(|other| other.rank(range.count()))?;
+        Some(self.assignment(best, range))
+    }
+
+    fn sent(&mut self, now: Duration, request: RequestId, assignment: &Assignment, hedge: bool) {
+        if let Some(load) = self.peers.get_mut(&assignment.peer) {
+            load.sent(request, now);
+        }
+        if hedge {
+            self.hedging.sent(assignment.range.count());
+        }
+    }
+
+    fn arrived(&mut self, now: Duration, piece: &ArrivedPiece) {
+        self.hedging.arrived(piece.blocks, piece.waited);
+        if let Some(load) = self.peers.get_mut(&piece.peer) {
+            load.arrived(piece.request, piece.blocks, piece.waited, now);
+        }
+    }
+
+    fn ended(&mut self, now: Duration, reply: &EndedReply) {
+        if let Some(load) = self.peers.get_mut(&reply.peer) {
+            load.ended(reply, now, &self.settings);
+        }
+    }
+
+    fn was_late(&mut self, now: Duration, peer: PeerId) {
+        if let Some(load) = self.peers.get_mut(&peer) {
+            load.was_late(now);
+        }
+    }
+
+    fn did_not_link(&mut self, now: Duration, peer: PeerId) {
+        if let Some(load) = self.peers.get_mut(&peer) {
+            load.set_back(now);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What one peer is asked for: how many blocks at once, how many requests, and when again.
+//!
+//! The size of a request follows what the peer really delivers. A server that sends one block and
+//! closes soon gets many small requests, a full server few large ones. Nothing here is a
+//! judgement of the peer: that is reputation's.
+
+use std::time::Duration;
+
+use super::{EndedReply, PeerWork, ReplyEnd, patience::Patience, peer_rate::PeerRate};
+use crate::{flow::RequestId, scheduler::Settings, types::Height};
+
+/// First request to a peer nobody knows. Unit: blocks. Enough to tell a full server from a
+/// one-block server. Too low: one more round trip before full speed. Too high: a liar or a silent
+/// peer holds more of the window.
+const FIRST_REQUEST_BLOCKS: u64 = 16;
+/// Most bytes a peer has outstanding. Unit: bytes. Eight blocks of the largest size. Too low: links
+/// that carry much over long ways are not used. Too high: one peer holds the memory budget.
+const PIPELINE_BYTES: u64 = 8 << 20;
+/// Requests that what is outstanding is spread over. Too low: the way is empty whenever one ends.
+/// Too high: many small requests.
+const REQUESTS_ON_THE_WAY: u64 = 4;
+/// Full replies in a row before a larger request is tried. A one-block server pays one short
+/// reply for each trial. Too low: such servers see many of them. Too high: slow ramp.
+const FULL_REPLIES_TO_GROW: u32 = 2;
+/// The same while requests are smaller than [`FIRST_REQUEST_BLOCKS`]: a peer that once answered
+/// short is likely to do it again.
+const FULL_REPLIES_TO_GROW_SMALL: u32 = 16;
+/// How long a peer that had nothing at a height is not asked there again. Unit: time. About a
+/// slot: by then its head may have moved.
+const LACKS_FOR: Duration = Duration::from_secs(2);
+/// First pause after a failed request; doubles with each failure in a row.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause after failures. Too low: a dead peer costs a deadline often. Too high: a peer
+/// that came back is idle for long.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Pause of a peer that another was quicker than at the front. Unit: time. Too low: it gets the
+/// next front too. Too high: one lost packet costs a good peer's time.
+const PAUSE_LATE: Duration = Duration::from_secs(1);
+/// Pause of a peer that limits its requesters and does not say for how long. Unit: time. Source: a
+/// tenth of the time over which the network's software counts. Too low: refusals. Too high: idle.
+const PAUSE_LIMITED: Duration = Duration::from_secs(1);
+/// Pause after a request that never went out, for want of a place on our side. Unit: time. Source:
+/// about a tick. Too low: the same refusal again and again. Too high: idle.
+const PAUSE_NOT_SENT: Duration = Duration::from_millis(60);
+/// A usable peer that was asked for nothing for this long gets a turn. Unit: time. Source: every
+/// peer gets one within a minute, and the round trip may take its time. Too low: slow peers hold up
+/// more. Too high: a peer that became quick is noticed late.
+const TURN_AFTER: Duration = Duration::from_secs(45);
+
+/// What is known of one usable peer, and what follows for the next request to it.
+#[derive(Debug, Clone)]
+pub(super) struct PeerLoad {
+    size: u64,
+    full_replies: u32,
+    proven: bool,
+    failures: u32,
+    paused_until: Duration,
+    lacks: Option<(Height, Duration)>,
+    /// When it was asked last, or joined.
+    asked_at: Duration,
+    rate: PeerRate,
+    patience: Patience,
+}
+
+impl PeerLoad {
+    pub(super) fn new(now: Duration, settings: &Settings) -> Self {
+        Self {
+            size: FIRST_REQUEST_BLOCKS.min(settings.batch_size_max),
+            full_replies: 0,
+            proven: false,
+            failures: 0,
+            paused_until: Duration::ZERO,
+            lacks: None,
+            asked_at: now,
+            rate: PeerRate::default(),
+            patience: Patience::default(),
+        }
+    }
+
+    /// How many blocks should be outstanding. At least 1.
+    fn pipeline(&self, bytes_per_block: u64) -> u64 {
+        self.rate.pipeline().min(PIPELINE_BYTES / bytes_per_block.max(1)).max(1)
+    }
+
+    /// How many blocks the next request should ask for. At least 1.
+    pub(super) fn request_size(&self, bytes_per_block: u64) -> u64 {
+        self.size.min(self.pipeline(bytes_per_block).div_ceil(REQUESTS_ON_THE_WAY))
+    }
+
+    /// Whether a request from `start` on may go to it now, were nothing open at it.
+    pub(super) fn is_ready(&self, start: Height, now: Duration) -> bool {
+        let lacking = self.lacks.is_some_and(|(from, until)| start >= from && now < until);
+        !lacking && now >= self.paused_until
+    }
+
+    /// Whether it has room for one more request beside `work`.
+    pub(super) fn has_room(&self, work: PeerWork, bytes_per_block: u64, most: usize) -> bool {
+        let room = if self.proven {
+            let size = self.request_size(bytes_per_block);
+            let requests = self.pipeline(bytes_per_block).div_ceil(size).max(2);
+            usize::try_from(requests).unwrap_or(usize::MAX)
+        } else {
+            1
+        };
+        work.requests < room.min(most)
+    }
+
+    /// Whether it ever delivered.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Blocks a second, if any were measured and it may be asked now.
+    pub(super) fn rate(&self, now: Duration) -> Option<f64> {
+        self.rate.rate().filter(|_| now >= self.paused_until)
+    }
+
+    /// How long it would take for the end of `blocks` to arrive, behind what `work` says, by the
+    /// measured rate. Zero for a peer never measured: nothing is known before it was asked.
+    pub(super) fn arrives_in(&self, work: PeerWork, blocks: u64) -> Duration {
+        self.rate.arrives_in(work.blocks.saturating_add(blocks))
+    }
+
+    /// How long the next block of a request that goes out now may take. Unit: time, at most
+    /// `longest`.
+    pub(super) fn block_deadline(&self, work: PeerWork, longest: Duration) -> Duration {
+        self.patience.block_deadline(self.rate.arrives_in(work.blocks), longest)
+    }
+
+    /// Whether it was asked for nothing for so long that it should get a turn.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        now.saturating_sub(self.asked_at) >= TURN_AFTER
+    }
+
+    pub(super) fn sent(&mut self, request: RequestId, now: Duration) {
+        self.asked_at = now;
+        self.rate.sent(request, now);
+    }
+
+    pub(super) fn arrived(
+        &mut self,
+        request: RequestId,
+        blocks: u64,
+        waited: Duration,
+        now: Duration,
+    ) {
+        self.rate.arrived(request, blocks, now);
+        self.patience.arrived(waited);
+    }
+
+    pub(super) fn ended(&mut self, reply: &EndedReply, now: Duration, settings: &Settings) {
+        self.rate.ended(reply.request);
+        if reply.got > 0 {
+            self.proven = true;
+            self.failures = 0;
+        }
+        match reply.end {
+            ReplyEnd::Closed if reply.got == reply.asked => self.grow(settings),
+            ReplyEnd::Closed if reply.got == 0 => {
+                self.lacks = Some((reply.next, now.saturating_add(LACKS_FOR)));
+            }
+            ReplyEnd::Closed => {
+                self.size = reply.got;
+                self.full_replies = 0;
+            }
+            ReplyEnd::Failed => {
+                let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
+                self.failures += 1;
+                self.pause(now, pause);
+            }
+            ReplyEnd::Limited { wait: Some(wait) } => self.pause(now, wait),
+            ReplyEnd::Limited { wait: None } => {
+                // It says so of requests that are larger than it ever serves.
+                self.size = (self.size / 2).max(1);
+                self.full_replies = 0;
+                self.pause(now, PAUSE_LIMITED);
+            }
+            ReplyEnd::NotSent => self.pause(now, PAUSE_NOT_SENT),
+            ReplyEnd::Cancelled => {}
+        }
+    }
+
+    fn pause(&mut self, now: Duration, pause: Duration) {
+        self.paused_until = self.paused_until.max(now.saturating_add(pause));
+    }
+
+    fn grow(&mut self, settings: &Settings) {
+        self.full_replies += 1;
+        let needed = if self.size < FIRST_REQUEST_BLOCKS {
+            FULL_REPLIES_TO_GROW_SMALL
+        } else {
+            FULL_REPLIES_TO_GROW
+        };
+        if self.full_replies >= needed {
+            self.full_replies = 0;
+            self.size = (self.size * 2).min(settings.batch_size_max);
+        }
+    }
+
+    /// Another peer was asked for the same later, and was first: ask it for no more for a moment.
+    pub(super) fn was_late(&mut self, now: Duration) {
+        self.pause(now, PAUSE_LATE);
+    }
+
+    /// Its blocks did not fit our chain: prefer others for a while.
+    pub(super) fn set_back(&mut self, now: Duration) {
+        self.pause(now, PAUSE_MAX);
+    }
+}
