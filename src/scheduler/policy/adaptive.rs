@@ -30,6 +30,14 @@ const IN_TIME_PART: u32 = 2;
 /// high: a slow peer holds up the window.
 const TURN_BLOCKS: u64 = 1;
 
+/// When all that is left is in the window, a request is for at most the share of one peer in so
+/// many parts of it. Source: guided self-scheduling; 2 leaves room for peers that differ. Too low:
+/// the last request of one peer is waited for by all. Too high: many small requests.
+const SHARES_OF_THE_END: u64 = 2;
+/// A share of the end is no less than what the peer delivers in this time. Unit: time. Too low: many
+/// small requests. Too high: the end is that uneven.
+const SHORTEST_SHARE: Duration = Duration::from_millis(50);
+
 /// Our policy. See the module.
 #[derive(Debug)]
 pub struct Adaptive {
@@ -115,6 +123,17 @@ impl Adaptive {
         None
     }
 
+    /// The largest request to `best` when little is left, so that all peers are done at about the
+    /// same time; no bound before.
+    fn share_of_the_end(&self, best: Candidate<'_>, view: &DownloadView<'_>) -> u64 {
+        if view.last.blocks_above(view.next_import) >= self.settings.window_blocks {
+            return u64::MAX;
+        }
+        let peers = (view.peers.len() as u64).max(1);
+        let share = view.wanted.count() / (peers * SHARES_OF_THE_END);
+        share.max(best.load.delivers_in(SHORTEST_SHARE).unwrap_or(u64::MAX))
+    }
+
     fn assignment(&self, chosen: Candidate<'_>, range: HeightRange) -> Assignment {
         let block_deadline = chosen.load.block_deadline(chosen.work, self.settings.block_deadline);
         Assignment { peer: chosen.peer, range, block_deadline }
@@ -144,7 +163,8 @@ impl DownloadPolicy for Adaptive {
                 let size = |peer: &Candidate<'_>| peer.load.request_size(view.bytes_per_block);
                 let best = with_room().min_by_key(|peer| peer.rank(size(peer)))?;
                 let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
-                let size = size(&best).min(near).min(wanted.count());
+                let size = size(&best).min(near).min(self.share_of_the_end(best, view));
+                let size = size.min(wanted.count());
                 (best, self.worthwhile(now, best, (start, size), view)?)
             }
         };
@@ -185,7 +205,7 @@ impl DownloadPolicy for Adaptive {
     fn arrived(&mut self, now: Duration, piece: &ArrivedPiece) {
         self.hedging.arrived(piece.blocks, piece.waited);
         if let Some(load) = self.peers.get_mut(&piece.peer) {
-            load.arrived(piece.request, piece.blocks, piece.waited, now);
+            load.arrived(piece, now);
         }
     }
 

@@ -111,6 +111,8 @@ pub struct ArrivedPiece {
     pub blocks: u64,
     /// Their size. Unit: bytes.
     pub bytes: u64,
+    /// Blocks of the reply so far, these included.
+    pub got: u64,
     /// Since the request was sent, or since the piece before.
     pub waited: Duration,
 }
