@@ -4,6 +4,8 @@ use super::*;
 
 #[path = "core/race_tests.rs"]
 mod race;
+#[path = "core/thousand_tests.rs"]
+mod thousand;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Blocks {
