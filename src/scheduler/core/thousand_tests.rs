@@ -43,12 +43,10 @@ fn thousand_open_requests_are_answered_in_any_order_and_leave_nothing() {
     assert_eq!(world.imported, h(BLOCKS));
 
     for request in 0..world.core.next_request {
-        world.event(Event::Settled { request: RequestId(request) });
+        world.event(DownloadEvent::Settled { request: RequestId(request) });
     }
     let core = &world.core;
     assert!(core.gauge().is_empty(), "{:?}", core.gauge());
     assert!(core.requests.is_empty(), "{} requests are remembered", core.requests.len());
-    for load in core.peers.values() {
-        assert!(load.in_flight.is_empty() && load.outstanding == 0);
-    }
+    assert!(core.peers.values().all(|work| work.requests == 0 && work.blocks == 0));
 }
