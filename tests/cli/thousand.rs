@@ -84,7 +84,7 @@ impl Client {
         assert!(matches!(first, NetworkEvent::Connected { .. }), "{first:?}");
         let slot = NetworkSlot::default();
         slot.publish(&network);
-        let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()));
+        let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()), None);
         Self { caller, server, _network: network }
     }
 

@@ -8,6 +8,7 @@
 //! every call, and the same calls give the same answers.
 
 mod adaptive;
+mod allocation;
 mod hedge;
 mod patience;
 mod peer_load;
@@ -16,6 +17,7 @@ mod peer_rate;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use adaptive::Adaptive;
+pub use allocation::Allocation;
 #[cfg(test)]
 pub(super) use hedge::HEDGE_BLOCKS;
 

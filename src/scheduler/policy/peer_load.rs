@@ -128,6 +128,11 @@ impl PeerLoad {
         self.patience.block_deadline(self.rate.arrives_in(work.blocks), longest)
     }
 
+    /// Over which time it needs blocks outstanding to be kept busy.
+    pub(super) fn ahead(&self) -> Duration {
+        self.rate.ahead()
+    }
+
     /// How many blocks it delivers in `time`, at least 1; `None` if it was never measured.
     pub(super) fn delivers_in(&self, time: Duration) -> Option<u64> {
         self.rate.delivers_in(time)
