@@ -17,6 +17,7 @@ use alys_sync::{
 };
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+#[cfg(feature = "quic")]
 use tokio::sync::watch;
 
 use super::TestChain;
@@ -78,6 +79,7 @@ pub fn one_block(
 }
 
 /// Answers single blocks at once, and ranges when `gate` is open; tells how many have waited.
+#[cfg(feature = "quic")]
 pub fn gated(
     chain: Arc<TestChain>,
     gate: watch::Receiver<bool>,

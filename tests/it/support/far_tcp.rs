@@ -1,6 +1,12 @@
 //! A way to a server over TCP that takes time: a forwarder that holds every byte back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use alys_sync::types::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -22,6 +28,7 @@ pub struct FarTcp {
     /// The server behind it, as it is reached through it.
     pub address: Multiaddr,
     open: watch::Receiver<usize>,
+    carried: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -34,6 +41,8 @@ impl FarTcp {
         let own = listener.local_addr().unwrap();
         let address = Multiaddr::from(own.ip()).with(Protocol::Tcp(own.port()));
         let (count, open) = watch::channel(0);
+        let carried = Arc::<AtomicUsize>::default();
+        let carrying = Arc::clone(&carried);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let count = Arc::new(count);
@@ -41,20 +50,25 @@ impl FarTcp {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
                 let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                let count = Arc::clone(&count);
+                let (count, carried) = (Arc::clone(&count), Arc::clone(&carrying));
                 ways.spawn(async move {
                     count.send_modify(|open| *open += 1);
-                    forward(near, far, delay).await;
+                    forward((near, far), delay, &carried).await;
                     count.send_modify(|open| *open -= 1);
                 });
             }
         });
-        Self { address: address.with_p2p(server.peer).unwrap(), open, _tasks: tasks }
+        Self { address: address.with_p2p(server.peer).unwrap(), open, carried, _tasks: tasks }
     }
 
     /// How many connections go through it.
     pub fn open(&self) -> usize {
         *self.open.borrow()
+    }
+
+    /// Bytes that went through it, both ways.
+    pub fn carried(&self) -> usize {
+        self.carried.load(Ordering::SeqCst)
     }
 
     /// Waits until none does.
@@ -66,7 +80,7 @@ impl FarTcp {
     pub fn cut(self) {}
 }
 
-async fn forward(near: TcpStream, far: TcpStream, delay: Duration) {
+async fn forward((near, far): (TcpStream, TcpStream), delay: Duration, carried: &AtomicUsize) {
     for stream in [&near, &far] {
         stream.set_nodelay(true).unwrap();
     }
@@ -74,12 +88,17 @@ async fn forward(near: TcpStream, far: TcpStream, delay: Duration) {
         (near.into_split(), far.into_split());
     // The end of one direction ends both: nobody half-closes a connection of Yamux.
     tokio::select! {
-        () = carry(near_reads, far_writes, delay) => {}
-        () = carry(far_reads, near_writes, delay) => {}
+        () = carry(near_reads, far_writes, delay, carried) => {}
+        () = carry(far_reads, near_writes, delay, carried) => {}
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    delay: Duration,
+    carried: &AtomicUsize,
+) {
     let (held, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
     let take = async move {
         let mut buffer = vec![0; 16 * 1024];
@@ -101,6 +120,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration)
             if to.write_all(&bytes).await.is_err() {
                 return;
             }
+            carried.fetch_add(bytes.len(), Ordering::SeqCst);
         }
     };
     tokio::join!(take, give);
