@@ -490,7 +490,8 @@ fn take(world: &mut World, step: Step) {
         Step::PeerGone(seed) => world.event(DownloadEvent::PeerUnusable { peer: peer(seed) }),
         Step::PeerBanned(seed) => world.event(DownloadEvent::PeerBanned { peer: peer(seed) }),
         Step::PeerBack(seed) => {
-            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
+            let score = u16::from(seed) * 200;
+            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score });
         }
         Step::Window(last) => {
             let next = world.imported.saturating_add(1);
@@ -518,7 +519,7 @@ proptest! {
             take(&mut world, step);
         }
         for seed in 1..=4 {
-            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
+            take(&mut world, Step::PeerBack(seed));
         }
         take(&mut world, Step::Window(300));
         world.finish();
