@@ -129,6 +129,9 @@ async fn bench_sync_measures_links_bad_peers_and_memory() {
         let [first, all] =
             ["first_import_seconds", "seconds"].map(|key| row[key].as_f64().unwrap());
         assert!(0.0 < first && first <= all, "{row}");
+        let lost = ["start", "middle", "end"].map(|part| row["lost_seconds"][part].as_f64());
+        let lost: f64 = lost.map(Option::unwrap).iter().sum();
+        assert!(0.0 < lost && lost < all, "what is not used is lost: {row}");
     }
     assert!(answer["links"]["travelling_block_bytes"].as_u64().unwrap() >= 64_000, "{answer}");
     let share = answer["one_block_servers_share"].as_f64().unwrap();

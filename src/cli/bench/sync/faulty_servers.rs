@@ -63,7 +63,7 @@ pub(super) async fn measure_one_block(
     let shape = LinkShape { delay: round_trip / 2, bytes_per_second: None };
     let mut shown = Progress::bar_or_lines(&context.bars);
     shown.work("servers of one block a request", 0, 1);
-    let (figures, _) = sync_over(chain, &servers.addresses(), shape, dir, context).await?;
+    let figures = sync_over(chain, &servers.addresses(), shape, dir, context).await?.figures;
     drop(shown);
     servers.stop().await;
     let round_trips = figures.seconds / round_trip.as_secs_f64();

@@ -1,10 +1,11 @@
 //! Over shaped links: how much of them a sync uses, how much it gets twice, and what it costs when
 //! a peer hangs.
 
-use std::{num::NonZeroU64, path::Path, time::Duration};
+use std::{convert::Infallible, num::NonZeroU64, path::Path, time::Duration};
 
 use alys_sync::types::Multiaddr;
 use serde::Serialize;
+use tokio::time::interval;
 
 use super::{
     chains::BenchChain,
@@ -13,6 +14,7 @@ use super::{
     node_child::NodeFigures,
     node_run::NodeRun,
     shaped_link::{LinkShape, ShapedLink},
+    usage::{LostSeconds, UsageCurve},
 };
 use crate::cli::{Context, Ending, progress::Progress};
 
@@ -28,6 +30,10 @@ pub(super) const ROUND_TRIPS_MS: [u64; 3] = [5, 50, 150];
 /// The round trip of the runs with a peer that hangs. Unit: milliseconds.
 const HANGING_ROUND_TRIP_MS: u64 = 50;
 
+/// How often it is looked what links have carried. Too low: looking takes the processor. Too high:
+/// what was lost is put down to the wrong part of a short sync.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// One sync over links of one round trip.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct LinkRow {
@@ -42,6 +48,8 @@ pub(super) struct LinkRow {
     pub(super) duplicate_fraction: f64,
     pub(super) hedges_sent: u64,
     pub(super) hedges_won: u64,
+    /// Where the rest of the links' time went.
+    pub(super) lost_seconds: LostSeconds,
     /// The most that a link was late by, on the machine that made it. Unit: seconds.
     pub(super) link_late_max_seconds: f64,
     /// CPU time of the node over time. `None` where it is not known.
@@ -106,18 +114,19 @@ async fn measure_one(
     context: &Context,
 ) -> Result<LinkRow, Ending> {
     let shape = shape(round_trip_ms);
-    let (figures, links) = sync_over(chain, servers, shape, dir, context).await?;
+    let SyncOver { figures, links, curve } = sync_over(chain, servers, shape, dir, context).await?;
     let NodeFigures { seconds, first_import_seconds, hedges_sent, hedges_won, .. } = figures;
     let (useful, received) = (chain.travelling_bytes as f64, bytes_to_node(&links) as f64);
-    let carried = seconds * servers.len() as f64 * LINK_BYTES_PER_SECOND.get() as f64;
+    let bytes_per_second = servers.len() as f64 * LINK_BYTES_PER_SECOND.get() as f64;
     Ok(LinkRow {
         round_trip_ms,
         seconds,
         first_import_seconds,
-        utilisation: useful / carried,
+        utilisation: useful / (seconds * bytes_per_second),
         duplicate_fraction: received / useful - 1.0,
         hedges_sent,
         hedges_won,
+        lost_seconds: curve.lost(seconds, bytes_per_second),
         link_late_max_seconds: late_max(&links).as_secs_f64(),
         cores_used: figures.cpu_seconds.map(|cpu| cpu / seconds),
     })
@@ -134,10 +143,10 @@ pub(super) async fn measure_hanging(
     let shape = shape(HANGING_ROUND_TRIP_MS);
     let mut shown = Progress::bar_or_lines(&context.bars);
     shown.work("hanging peer", 0, 2);
-    let (without, _) = sync_over(chain, &good.addresses(), shape, dir, context).await?;
+    let without = sync_over(chain, &good.addresses(), shape, dir, context).await?.figures;
     shown.work("hanging peer", 1, 2);
     let all = [good.addresses(), bad.addresses()].concat();
-    let (with, _) = sync_over(chain, &all, shape, dir, context).await?;
+    let with = sync_over(chain, &all, shape, dir, context).await?.figures;
     drop(shown);
     good.stop().await;
     bad.stop().await;
@@ -158,6 +167,14 @@ const fn shape(round_trip_ms: u64) -> LinkShape {
     }
 }
 
+/// A sync over links.
+pub(super) struct SyncOver {
+    pub(super) figures: NodeFigures,
+    links: Vec<ShapedLink>,
+    /// Since the node's first connection, a moment after its start.
+    curve: UsageCurve,
+}
+
 /// Syncs `chain` from `servers`, each over a link of its own.
 pub(super) async fn sync_over(
     chain: &BenchChain,
@@ -165,14 +182,30 @@ pub(super) async fn sync_over(
     shape: LinkShape,
     dir: &Path,
     context: &Context,
-) -> Result<(NodeFigures, Vec<ShapedLink>), Ending> {
+) -> Result<SyncOver, Ending> {
     let mut links = Vec::new();
     for server in servers {
         links.push(ShapedLink::to(server, shape).map_err(Ending::failed)?);
     }
     let peers = links.iter().map(|link| link.address().clone()).collect();
     let run = NodeRun { chain, peers, import_bytes_per_second: None };
-    Ok((run.sync(dir, context).await?, links))
+    let mut curve = UsageCurve::default();
+    let figures = tokio::select! {
+        figures = run.sync(dir, context) => figures?,
+        never = watch(&links, &mut curve) => match never {},
+    };
+    Ok(SyncOver { figures, links, curve })
+}
+
+/// Draws `curve` until it is dropped.
+async fn watch(links: &[ShapedLink], curve: &mut UsageCurve) -> Infallible {
+    let mut ticks = interval(LOOK_EVERY);
+    loop {
+        let now = ticks.tick().await;
+        if let Some(began) = links.iter().filter_map(ShapedLink::connected_at).min() {
+            curve.push(now.saturating_duration_since(began), bytes_to_node(links));
+        }
+    }
 }
 
 fn bytes_to_node(links: &[ShapedLink]) -> u64 {

@@ -21,6 +21,7 @@ mod report;
 mod shaped_link;
 mod sizes;
 mod speed;
+mod usage;
 
 use std::path::Path;
 

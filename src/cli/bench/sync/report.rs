@@ -10,6 +10,7 @@ use super::{
     memory::Memory,
     sizes::Sizes,
     speed::{OldRow, OursRow, Speeds},
+    usage::LostSeconds,
 };
 use crate::cli::bench::headline::{Bound, Headline};
 
@@ -171,7 +172,7 @@ fn write_links(links: &Links, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let titles = ["seconds", "first import s", "use", "more than once", "hedges", "won"];
     let [seconds, first, used, twice, hedges, won] = titles;
     write!(f, "{:>14} {seconds:>9} {first:>15} {used:>7} {twice:>15}", "round trip ms")?;
-    writeln!(f, " {hedges:>7} {won:>4}  link late by at most, ms; cores used")?;
+    writeln!(f, " {hedges:>7} {won:>4}  s lost at start, middle, end; link late, ms; cores used")?;
     for row in rows {
         write!(f, "{:>14} {:>9.2}", row.round_trip_ms, row.seconds)?;
         write!(f, " {:>15.2} {:>7.3}", row.first_import_seconds, row.utilisation)?;
@@ -180,8 +181,10 @@ fn write_links(links: &Links, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             " {:>15.4} {:>7} {:>4}",
             row.duplicate_fraction, row.hedges_sent, row.hedges_won
         )?;
+        let LostSeconds { start, middle, end } = row.lost_seconds;
+        write!(f, "  {start:.2}, {middle:.2}, {end:.2}; ")?;
         let late = 1_000.0 * row.link_late_max_seconds;
-        writeln!(f, "  {late:.0}; {}", maybe(row.cores_used))?;
+        writeln!(f, "{late:.0}; {}", maybe(row.cores_used))?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU64,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -53,9 +53,10 @@ const UNLIMITED_ROOM_BYTES: usize = 4 << 20;
 /// high: a queue that nobody asked for.
 const SOCKET_BUFFER_BYTES: u32 = 64 << 10;
 
-/// How much sooner than due what has crossed is handed on. Unit: time. Source: half of a timer's
-/// tick of 1 ms, by which sleeping is too long on the mean. Other values: delays that are off.
-const WAKES_LATE: Duration = Duration::from_micros(500);
+/// How much sooner than due what has crossed is handed on. Unit: time. Source: by so much sleeping
+/// was too long on the mean, as timers tick each millisecond and are rounded up. Other values:
+/// delays that are off.
+const WAKES_LATE: Duration = Duration::from_millis(1);
 
 /// Connections that wait to be accepted. A node makes one.
 const BACKLOG: u32 = 16;
@@ -81,6 +82,7 @@ struct Way {
 pub(super) struct ShapedLink {
     address: Multiaddr,
     to_node: Arc<Way>,
+    connected_at: Arc<OnceLock<Instant>>,
     relay: JoinHandle<()>,
 }
 
@@ -179,13 +181,21 @@ impl ShapedLink {
         let address = with_port(server, own_port);
         let (to_node, to_server) = (Arc::new(Way::new(shape)), Arc::new(Way::new(shape)));
         let ways = (Arc::clone(&to_node), to_server);
-        let relay = tokio::spawn(relay(listener, (Ipv4Addr::LOCALHOST, port).into(), ways));
-        Ok(Self { address, to_node, relay })
+        let connected_at = Arc::<OnceLock<Instant>>::default();
+        let first = Arc::clone(&connected_at);
+        let server = (Ipv4Addr::LOCALHOST, port).into();
+        let relay = tokio::spawn(relay(listener, server, ways, first));
+        Ok(Self { address, to_node, connected_at, relay })
     }
 
     /// Where to reach the server over this link.
     pub(super) const fn address(&self) -> &Multiaddr {
         &self.address
+    }
+
+    /// When the node first connected.
+    pub(super) fn connected_at(&self) -> Option<Instant> {
+        self.connected_at.get().copied()
     }
 
     /// What it has handed to the node so far, all layers above TCP. Unit: bytes.
@@ -225,11 +235,17 @@ fn listen() -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn relay(listener: TcpListener, server: SocketAddr, ways: (Arc<Way>, Arc<Way>)) {
+async fn relay(
+    listener: TcpListener,
+    server: SocketAddr,
+    ways: (Arc<Way>, Arc<Way>),
+    connected_at: Arc<OnceLock<Instant>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((node, _)) => {
+                connected_at.get_or_init(Instant::now);
                 let ways = (Arc::clone(&ways.0), Arc::clone(&ways.1));
                 connections.spawn(async move {
                     // Either end may cut it at any time: then it has ended.
