@@ -69,11 +69,14 @@ impl OldRow {
         } else {
             format!("NOT COMPARABLE: {speed:.0} blocks/s are more than {high:.0}")
         };
-        let here = 1_000.0 * self.verification_cpu_seconds;
-        let there = 1_000.0 * REAL_VERIFICATION_SECONDS;
+        let (here, there) = (self.verification_cpu_seconds, REAL_VERIFICATION_SECONDS);
+        // Nearly all of it is signatures, so its speed goes with theirs.
+        let scaled = speed * here / there;
+        let [here, there] = [here, there].map(|seconds| 1_000.0 * seconds);
         format!(
             "{verdict}; the real node did {slow:.0} to {fast:.0} where one signature took \
-             {there:.2} ms of CPU time; here one takes {here:.2} ms"
+             {there:.2} ms of CPU time; here one takes {here:.2} ms, so there this would do about \
+             {scaled:.0}"
         )
     }
 }
@@ -202,4 +205,33 @@ fn known(figures: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 /// CPU time over time, the median.
 fn cores(runs: impl Iterator<Item = (Option<f64>, Duration)>) -> Option<f64> {
     known(runs.map(|(cpu, took)| cpu.map(|cpu| cpu / took.as_secs_f64())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn old(blocks_per_second: f64, verification_cpu_seconds: f64) -> OldRow {
+        OldRow {
+            blocks_per_second,
+            without_execution_blocks_per_second: 2.0 * blocks_per_second,
+            verification_cpu_seconds,
+            cores_used: None,
+        }
+    }
+
+    #[test]
+    fn old_algorithm_is_comparable_within_a_quarter_of_the_real_node() {
+        for (speed, comparable) in [(143.0, false), (144.5, true), (281.0, true), (282.0, false)] {
+            let old = old(speed, REAL_VERIFICATION_SECONDS);
+            assert_eq!(old.is_comparable(), comparable, "{speed}");
+            assert_eq!(old.note().starts_with("NOT COMPARABLE"), !comparable, "{}", old.note());
+        }
+    }
+
+    #[test]
+    fn faster_machine_is_told_from_a_wrong_model() {
+        let note = old(400.0, REAL_VERIFICATION_SECONDS / 2.0).note();
+        assert!(note.starts_with("NOT COMPARABLE") && note.ends_with("about 200"), "{note}");
+    }
 }
