@@ -1,5 +1,6 @@
 //! `bench`: what the parts of a sync cost on this machine.
 
+mod headline;
 mod pool;
 mod pool_load;
 mod report;
@@ -7,6 +8,7 @@ mod rounds;
 mod scan;
 mod signature_load;
 mod signatures;
+mod sync;
 mod verify;
 
 use clap::{Args, Subcommand};
@@ -16,7 +18,9 @@ use super::{Answer, Context, Ending};
 const EXAMPLES: &str = "\
 Examples:
   alys-sync bench verify
-  alys-sync bench verify --workers 1,2,4,8 --json";
+  alys-sync bench verify --workers 1,2,4,8 --json
+  alys-sync bench sync
+  alys-sync bench sync --quick --only old,peers --json";
 
 /// Measure what the parts of a sync cost on this machine
 #[derive(Debug, Args)]
@@ -29,10 +33,18 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     Verify(verify::VerifyArgs),
+    Sync(sync::SyncArgs),
+    #[command(hide = true)]
+    SyncNode(sync::NodeChildArgs),
+    #[command(hide = true)]
+    SyncServer(sync::FaultyServerArgs),
 }
 
 pub(crate) async fn bench(args: BenchArgs, context: Context) -> Result<Answer, Ending> {
     match args.command {
         BenchCommand::Verify(args) => verify::verify(args, context).await,
+        BenchCommand::Sync(args) => sync::sync(args, context).await,
+        BenchCommand::SyncNode(args) => sync::sync_node(args, context).await,
+        BenchCommand::SyncServer(args) => sync::sync_server(args, context).await,
     }
 }
