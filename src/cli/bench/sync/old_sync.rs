@@ -129,8 +129,8 @@ async fn sync_all(
     let network = network.map_err(|error| not_connected(error.to_string()))?;
     let slot = NetworkSlot::default();
     slot.publish(&network);
-    let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()));
-    network.dial(server.clone());
+    let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()), None);
+    network.dial(vec![server.clone()]);
     let peer = loop {
         match reports.recv().await {
             Some(NetworkEvent::Connected { peer, .. }) => break peer,
