@@ -137,7 +137,11 @@ async fn sync_all(
             Some(NetworkEvent::DialFailed { reason, .. } | NetworkEvent::Stopped { reason }) => {
                 return Err(not_connected(reason));
             }
-            Some(NetworkEvent::Listening { .. } | NetworkEvent::Disconnected { .. }) => {}
+            Some(
+                NetworkEvent::Listening { .. }
+                | NetworkEvent::Disconnected { .. }
+                | NetworkEvent::Moved { .. },
+            ) => {}
             None => return Err(not_connected("the network has ended".to_owned())),
         }
     };
