@@ -1,5 +1,7 @@
-//! `bench`: what the parts of a sync cost on this machine.
+//! `bench`: what the parts of a sync cost on this machine, and how good its choices are.
 
+mod bakeoff;
+mod headline;
 mod pool;
 mod pool_load;
 mod report;
@@ -16,9 +18,10 @@ use super::{Answer, Context, Ending};
 const EXAMPLES: &str = "\
 Examples:
   alys-sync bench verify
-  alys-sync bench verify --workers 1,2,4,8 --json";
+  alys-sync bench verify --workers 1,2,4,8 --json
+  alys-sync bench bakeoff --seeds 20";
 
-/// Measure what the parts of a sync cost on this machine
+/// Measure what the parts of a sync cost on this machine, and compare who is asked for what
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
@@ -29,10 +32,12 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     Verify(verify::VerifyArgs),
+    Bakeoff(bakeoff::BakeoffArgs),
 }
 
 pub(crate) async fn bench(args: BenchArgs, context: Context) -> Result<Answer, Ending> {
     match args.command {
         BenchCommand::Verify(args) => verify::verify(args, context).await,
+        BenchCommand::Bakeoff(args) => bakeoff::bakeoff(args, context).await,
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{
+    headline::{Bound, Headline},
     pool::PoolRow,
     scan::ScanRow,
     signatures::{HEADLINE_AUTHORITIES, HEADLINE_BATCH, MOST_AUTHORITIES, SignatureRow, WrongRow},
@@ -23,40 +24,6 @@ pub(super) struct Report {
     pub(super) over_verify: Option<f64>,
     pub(super) pool: Vec<PoolRow>,
     pub(super) demo: Summary,
-}
-
-/// A ratio that says much in one number.
-struct Headline {
-    /// Its key in the JSON.
-    key: &'static str,
-    text: String,
-    value: Option<f64>,
-    bound: Option<Bound>,
-}
-
-/// The speed to reach. Shown, never asserted: a machine may be busy.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Bound {
-    AtMost(f64),
-    AtLeast(f64),
-}
-
-impl Bound {
-    fn is_met(self, value: f64) -> bool {
-        match self {
-            Self::AtMost(bound) => value <= bound,
-            Self::AtLeast(bound) => value >= bound,
-        }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtMost(bound) => write!(f, "at most {bound:.2}"),
-            Self::AtLeast(bound) => write!(f, "at least {bound:.2}"),
-        }
-    }
 }
 
 impl Report {
@@ -196,30 +163,6 @@ impl fmt::Display for Report {
             writeln!(f, "{busy}")?;
         }
         writeln!(f, "\ndemo\n{}", self.demo)?;
-        for Headline { text, value, bound, .. } in self.headlines() {
-            match value {
-                Some(value) => write!(f, "{text:<56} {value:>6.3}")?,
-                None => write!(f, "{text:<56} {:>6}", "-")?,
-            }
-            match (bound, value.zip(bound).map(|(value, bound)| bound.is_met(value))) {
-                (Some(bound), Some(true)) => writeln!(f, "  {bound}: met")?,
-                (Some(bound), Some(false)) => writeln!(f, "  {bound}: missed")?,
-                (_, None) | (None, _) => writeln!(f)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_are_met_on_the_right_side_and_at_the_bound_itself() {
-        let (most, least) = (Bound::AtMost(0.4), Bound::AtLeast(1.8));
-        assert!(most.is_met(0.4) && most.is_met(0.1) && !most.is_met(0.41));
-        assert!(least.is_met(1.8) && least.is_met(2.0) && !least.is_met(1.79));
-        assert!(!most.is_met(f64::NAN) && !least.is_met(f64::NAN));
+        self.headlines().iter().try_for_each(|headline| writeln!(f, "{headline}"))
     }
 }
