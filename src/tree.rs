@@ -192,7 +192,11 @@ pub(crate) struct Shared {
 /// The tree, ready to be started.
 pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSpec {
     let slot = NetworkSlot::default();
-    let caller = PeerCaller::new(slot.clone(), Arc::clone(&shared.ports.clock));
+    let caller = PeerCaller::new(
+        slot.clone(),
+        Arc::clone(&shared.ports.clock),
+        shared.config.download.bytes_per_second_max,
+    );
     let prober = Prober {
         caller: caller.clone(),
         validator: children.validator(),

@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 23] = [
+const PURE: [&str; 24] = [
     "src/types/",
     "src/wire/",
     "src/consensus/",
@@ -46,6 +46,7 @@ const PURE: [&str; 23] = [
     "src/coordinator/gate.rs",
     "src/coordinator/phase.rs",
     "src/coordinator/progress.rs",
+    "src/coordinator/progress/",
     "src/coordinator/search.rs",
     "src/importer/batch.rs",
     "src/network/dialer.rs",

@@ -12,8 +12,12 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Least time between two lines. Too low: floods a log file. Too high: seems to hang.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-/// Least time between two log lines of a node that runs for ever.
+/// Least time between two log lines of a node that runs for ever. Too low and too high: as above.
+/// That it stands still is said as soon as a line would be.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// What a sync does that stands still. Not the name of a phase, so that a line tells when it begins
+/// and when it ends.
+const STALLED: &str = "stalled";
 
 /// Shows progress until it is dropped.
 #[derive(Debug)]
@@ -65,15 +69,15 @@ impl Progress {
                 return format!("{}, {stall}", phase.replace('_', " "));
             }
             format!(
-                "{}, {:.0} blocks/s, {} peers, ETA {}",
+                "{}, {}, {} peers, ETA {}",
                 phase.replace('_', " "),
-                status.blocks_per_second,
+                speed(status),
                 status.usable_peers,
-                // Until a target is known the time to it is zero and means nothing.
-                eta(status.eta_seconds.filter(|_| target > Height::GENESIS)),
+                eta(status),
             )
         };
-        self.show(phase, height, Some(target), message);
+        let doing = if status.stalled.is_some() { STALLED } else { phase };
+        self.show(doing, height, Some(target), message);
     }
 
     /// Shows how much of some work of known length is done.
@@ -114,7 +118,7 @@ impl Progress {
                 eprintln!("{}", line());
                 self.shown = Some(now);
             }
-            Kind::Logs if self.due(now, LOG_EVERY) => {
+            Kind::Logs if self.due(now, log_every(phase)) => {
                 tracing::info!(height, target, "{}", line());
                 self.shown = Some(now);
             }
@@ -143,13 +147,38 @@ impl Drop for Progress {
     }
 }
 
-fn eta(seconds: Option<f64>) -> Cow<'static, str> {
-    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    match seconds.map(|duration| duration.as_secs()) {
-        None => "unknown".into(),
-        Some(seconds @ 0..60) => format!("{seconds} s").into(),
-        Some(seconds @ 60..3600) => format!("{} min {} s", seconds / 60, seconds % 60).into(),
-        Some(seconds) => format!("{} h {} min", seconds / 3600, seconds / 60 % 60).into(),
+fn log_every(doing: &str) -> Duration {
+    if doing == STALLED { LINE_EVERY } else { LOG_EVERY }
+}
+
+/// The speed of a sync, for people.
+pub(super) fn speed(status: &SyncStatus) -> String {
+    let mebibytes = status.bytes_per_second / f64::from(1 << 20);
+    format!("{:.0} blocks/s, {mebibytes:.2} MiB/s", status.blocks_per_second)
+}
+
+/// The time to the target and how sure it is, for people.
+pub(super) fn eta(status: &SyncStatus) -> String {
+    let Some(likely) = status.eta_seconds else { return "unknown".to_owned() };
+    range(
+        likely,
+        status.eta_low_seconds.unwrap_or(likely),
+        status.eta_high_seconds.unwrap_or(likely),
+    )
+}
+
+fn range(likely: f64, low: f64, high: f64) -> String {
+    let [likely, low, high] = [likely, low, high].map(time);
+    if low == high { likely.into_owned() } else { format!("{likely} ({low} to {high})") }
+}
+
+fn time(seconds: f64) -> Cow<'static, str> {
+    let time = Duration::try_from_secs_f64(seconds).map(|duration| duration.as_secs());
+    match time {
+        Err(_) => "ages".into(),
+        Ok(seconds @ 0..60) => format!("{seconds} s").into(),
+        Ok(seconds @ 60..3600) => format!("{} min {} s", seconds / 60, seconds % 60).into(),
+        Ok(seconds) => format!("{} h {} min", seconds / 3600, seconds / 60 % 60).into(),
     }
 }
 
@@ -158,11 +187,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eta_is_told_in_units_that_fit() {
-        assert_eq!(eta(None), "unknown");
-        assert_eq!(eta(Some(f64::INFINITY)), "unknown");
-        assert_eq!(eta(Some(59.9)), "59 s");
-        assert_eq!(eta(Some(125.0)), "2 min 5 s");
-        assert_eq!(eta(Some(7_260.0)), "2 h 1 min");
+    fn time_is_told_in_units_that_fit() {
+        assert_eq!(time(f64::INFINITY), "ages");
+        assert_eq!(time(59.9), "59 s");
+        assert_eq!(time(125.0), "2 min 5 s");
+        assert_eq!(time(7_260.0), "2 h 1 min");
+    }
+
+    #[test]
+    fn stall_is_said_at_once_and_once() {
+        let at = Instant::now();
+        let shown = Shown { at, phase: "downloading_blocks", height: 7 };
+        let progress = Progress { kind: Kind::Logs, shown: Some(shown) };
+        let later = Shown { at: at + Duration::from_secs(3), ..shown };
+        let due = |now: Shown| progress.due(now, log_every(now.phase));
+        assert!(!due(Shown { height: 9, ..later }), "a node that runs for ever logs rarely");
+        let stalled = Shown { phase: STALLED, ..later };
+        assert!(due(stalled) && progress.entered(STALLED));
+        let progress = Progress { kind: Kind::Logs, shown: Some(stalled) };
+        let much_later = Shown { at: at + Duration::from_secs(60), ..stalled };
+        assert!(!progress.due(much_later, log_every(STALLED)), "nothing is new");
+    }
+
+    #[test]
+    fn eta_is_told_with_its_range_where_there_is_one() {
+        assert_eq!(range(125.0, 110.0, 150.0), "2 min 5 s (1 min 50 s to 2 min 30 s)");
+        assert_eq!(range(0.0, 0.0, 0.0), "0 s");
     }
 }

@@ -1,6 +1,6 @@
 //! `run`: a full node.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf};
 
 use alys_sync::{
     config::SyncConfig,
@@ -77,12 +77,15 @@ pub(crate) struct LimitArgs {
         value_parser = clap::value_parser!(u64).range(8..=65_536)
     )]
     pub(crate) memory_mb: u64,
+    /// All downloads together take at most so many megabits a second; no limit if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) download_mbit: Option<u64>,
 }
 
 impl Default for LimitArgs {
-    /// One thread on each core, 64 MiB.
+    /// One thread on each core, 64 MiB, no limit of downloads.
     fn default() -> Self {
-        Self { workers: 0, memory_mb: 64 }
+        Self { workers: 0, memory_mb: 64, download_mbit: None }
     }
 }
 
@@ -101,6 +104,8 @@ impl LimitArgs {
     pub(crate) fn config(self, bootnodes: Vec<Multiaddr>) -> SyncConfig {
         let mut config = SyncConfig { memory_bytes: self.memory_mb << 20, ..SyncConfig::default() };
         config.peers.bootnodes = bootnodes;
+        let bytes_per_second = self.download_mbit.map(|mbit| mbit * 1_000_000 / 8);
+        config.download.bytes_per_second_max = bytes_per_second.and_then(NonZeroU64::new);
         config
     }
 }

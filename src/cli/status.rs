@@ -9,7 +9,11 @@ use alys_sync::http::{AskError, NodeReport, ask_status};
 use clap::Args;
 use hyper::Uri;
 
-use super::{Answer, Ending, node::STATUS_ADDRESS};
+use super::{
+    Answer, Ending,
+    node::STATUS_ADDRESS,
+    progress::{eta, speed},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -109,7 +113,7 @@ fn text(report: &NodeReport) -> String {
         format!("height      {} of {}", sync.current_height, sync.target_height),
         format!("head        {}", sync.head),
         format!("genesis     {}", sync.genesis),
-        format!("speed       {:.0} blocks/s", sync.blocks_per_second),
+        format!("speed       {} over {:.0} s", speed(sync), sync.rate_window_seconds),
         format!("peers       {} usable of {} known", sync.usable_peers, sync.peers.len()),
         format!(
             "memory      {} of {} bytes, at most {}",
@@ -123,8 +127,8 @@ fn text(report: &NodeReport) -> String {
     if let Some(stall) = &sync.stalled {
         lines.insert(1, format!("stalled     {stall}"));
     }
-    if let Some(seconds) = sync.eta_seconds.filter(|_| sync.current_height < sync.target_height) {
-        lines.push(format!("ETA         {seconds:.0} s"));
+    if sync.eta_seconds.is_some() && sync.current_height < sync.target_height {
+        lines.push(format!("ETA         {}", eta(sync)));
     }
     lines.extend(report.listening.iter().map(|address| format!("listening   {address}")));
     lines.extend(sync.peers.iter().map(|peer| {

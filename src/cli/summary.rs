@@ -7,7 +7,7 @@ use alys_sync::{
 };
 use serde_json::{Value, json};
 
-use super::{ending::Answer, peak_memory};
+use super::{ending::Answer, peak_memory, progress::eta};
 
 /// What a sync has cost until some moment.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +65,8 @@ pub(crate) struct Summary {
     pub(crate) cost: Cost,
     /// How often children of the tree came back up; unknown once the tree has ended.
     pub(crate) restarts: Option<u64>,
-    /// Who was seen, with what each delivered.
-    pub(crate) peers: Vec<PeerStatus>,
+    /// The last status: the way that was left, and who was seen with what each delivered.
+    last: SyncStatus,
     /// The hashes of execution blocks were not checked.
     pub(crate) synthetic_payloads: bool,
     peak_memory_bytes: Option<u64>,
@@ -81,7 +81,7 @@ impl Summary {
             blocks: head.height.blocks_above(start.height),
             cost,
             restarts: None,
-            peers: last.peers,
+            last,
             synthetic_payloads: false,
             peak_memory_bytes: peak_memory::bytes(),
         }
@@ -94,7 +94,7 @@ impl Summary {
 
     /// Of the blocks that peers delivered, the part that came from `peer`: 0 to 1.
     fn share(&self, peer: &PeerStatus) -> f64 {
-        let all: u64 = self.peers.iter().map(|peer| peer.blocks).sum();
+        let all: u64 = self.last.peers.iter().map(|peer| peer.blocks).sum();
         if all == 0 { 0.0 } else { peer.blocks as f64 / all as f64 }
     }
 
@@ -118,7 +118,11 @@ impl Summary {
             "blocks": self.blocks,
             "seconds": self.cost.took.as_secs_f64(),
             "blocks_per_second": self.blocks_per_second(),
-            "peers": self.peers.iter().map(|peer| self.peer_json(peer)).collect::<Vec<_>>(),
+            "peers": self.last.peers.iter().map(|peer| self.peer_json(peer)).collect::<Vec<_>>(),
+            "target_height": self.last.target_height,
+            "eta_seconds": self.last.eta_seconds,
+            "eta_low_seconds": self.last.eta_low_seconds,
+            "eta_high_seconds": self.last.eta_high_seconds,
             "restarts": self.restarts,
             "peak_memory_bytes": self.peak_memory_bytes,
             "verification": self.cost.verification_json(),
@@ -144,7 +148,12 @@ impl fmt::Display for Summary {
         let speed = self.blocks_per_second();
         writeln!(f, "{synced}: {blocks} blocks in {seconds:.1} s, {speed:.0} blocks/s")?;
         writeln!(f, "head         {} {}", self.head.height, self.head.root)?;
-        for peer in &self.peers {
+        let target = self.last.target_height;
+        let left = target.blocks_above(self.head.height);
+        if left > 0 {
+            writeln!(f, "left         {left} blocks to {target}, ETA {}", eta(&self.last))?;
+        }
+        for peer in &self.last.peers {
             let share = 100.0 * self.share(peer);
             let (blocks, name) = (peer.blocks, &peer.peer);
             writeln!(f, "peer         {name}  {blocks} blocks, {share:.1} %  {}", peer.address)?;

@@ -12,7 +12,7 @@ use super::{
     last_command::LastCommand,
     message::Command,
     phase::{Phase, Refused},
-    progress::Progress,
+    progress::{Eta, Progress},
     stall::StallWatch,
 };
 use crate::{
@@ -173,7 +173,7 @@ fn take(
         }
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
         CoordinatorMsg::Imported { head, blocks, bytes } => {
-            state.progress.imported(now, blocks, bytes);
+            state.progress.imported(now, blocks, bytes, state.core.target());
             Event::Imported { head }
         }
         CoordinatorMsg::ImportRefused { refusal } => {
@@ -189,7 +189,7 @@ fn take(
             return (Vec::new(), None);
         }
         CoordinatorMsg::Tick => {
-            state.progress.sample(now);
+            state.progress.tick(now);
             Event::Tick
         }
     };
@@ -238,6 +238,9 @@ fn probe(myself: &ActorRef<CoordinatorMsg>, state: &mut State, peer: PeerId, hei
 fn look_for_stalls(myself: &ActorRef<CoordinatorMsg>, state: &mut State, now: Duration) {
     let (head, target) = (state.core.head().height, state.core.target());
     let behind = state.core.phase().is_active() && target > head;
+    if !behind {
+        state.progress.begin_anew();
+    }
     state.stalls.look(now, head, behind);
     if state.stalls.should_ask(now) {
         let (scheduler, myself) = (state.args.scheduler.clone(), myself.clone());
@@ -262,6 +265,14 @@ fn look_at_gate(state: &mut State, now: Duration) -> Gate {
     state.gate.look(now, view)
 }
 
+/// The time to the target; none without one.
+fn eta(state: &State, now: Duration) -> Option<Eta> {
+    let (head, target) = (state.core.head().height, state.core.target());
+    let slot = Duration::from_millis(state.args.spec.slot_duration_at(head).as_ms());
+    let eta = || state.progress.eta(now, head, target, slot);
+    state.core.phase().has_target().then(eta).flatten()
+}
+
 fn status(state: &State, now: Duration) -> SyncStatus {
     let (head, target) = (state.core.head(), state.core.target());
     let rates = state.progress.rates(now);
@@ -275,6 +286,8 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         | Phase::Synced { .. }
         | Phase::Paused => None,
     };
+    let stalled = state.stalls.stall(now, state.core.peers().usable.len());
+    let eta = if stalled.is_none() { eta(state, now) } else { None };
     SyncStatus {
         state_code: phase.code(),
         phase,
@@ -286,10 +299,13 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         target_given: state.core.given().is_some(),
         blocks_processed: state.progress.blocks(),
         blocks_failed: state.core.peers().peers.iter().map(|peer| peer.failed_blocks).sum(),
-        blocks_per_second: rates.blocks_per_second,
-        bytes_per_second: rates.bytes_per_second,
-        eta_seconds: state.progress.eta(now, head.height, target).map(|eta| eta.as_secs_f64()),
-        stalled: state.stalls.stall(now, state.core.peers().usable.len()),
+        blocks_per_second: rates.blocks,
+        bytes_per_second: rates.bytes,
+        rate_window_seconds: rates.window,
+        eta_seconds: eta.map(|eta| eta.seconds),
+        eta_low_seconds: eta.map(|eta| eta.low),
+        eta_high_seconds: eta.map(|eta| eta.high),
+        stalled,
         production: state.production,
         last_checkpoint: state.last_checkpoint,
         usable_peers: state.core.peers().usable.len(),

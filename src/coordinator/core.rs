@@ -432,7 +432,11 @@ impl Core {
             if self.searches.contains_key(&peer) {
                 continue;
             }
-            let mut search = HeightSearch::from(from);
+            let mut search = if matches!(self.phase, Phase::Discovering { .. }) {
+                HeightSearch::far(from)
+            } else {
+                HeightSearch::near(from)
+            };
             if let Ok(round) = search.round() {
                 effects.extend(probes(peer, round));
                 self.searches.insert(peer, search);

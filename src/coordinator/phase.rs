@@ -143,6 +143,14 @@ impl Phase {
         }
     }
 
+    /// Whether it is known how far there is to go.
+    pub(super) fn has_target(&self) -> bool {
+        match self {
+            Self::DownloadingBlocks { .. } | Self::CatchingUp { .. } | Self::Synced { .. } => true,
+            Self::Idle | Self::Discovering { .. } | Self::Failed { .. } | Self::Paused => false,
+        }
+    }
+
     /// The phase of an active sync whose head and target are these.
     pub(super) fn between(head: Height, target: Height, confirmed: bool) -> Self {
         match target.blocks_above(head) {

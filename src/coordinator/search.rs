@@ -11,7 +11,10 @@ use crate::types::Height;
 /// and the next; then the one block that was made since; then over a million blocks in one round
 /// trip, each step a factor of 16. Fewer: more round trips until the download knows how far to go.
 /// More: needless requests, of every peer, with every new block.
-const ROUNDS: [&[u64]; 3] = [&[1, 2], &[1, 16], &[256, 4_096, 65_536, 1 << 20]];
+const NEAR: [&[u64]; 3] = [&[1, 2], &[1, 16], &[256, 4_096, 65_536, 1 << 20]];
+/// The same for a node that has just started and is likely to be far behind: all at once, because
+/// nothing can be downloaded before the first round is over.
+const FAR: [&[u64]; 2] = [&[1, 2, 16, 256, 4_096, 65_536, 1 << 20], &[256, 4_096, 65_536, 1 << 20]];
 /// Heights asked for at once between a served and a missing one. Fewer: more round trips. More:
 /// needless requests.
 const BETWEEN: u64 = 3;
@@ -26,7 +29,7 @@ pub(super) struct HeightSearch {
     absent: BTreeSet<Height>,
     /// Asked for and not answered.
     open: BTreeSet<Height>,
-    rounds: usize,
+    rounds: &'static [&'static [u64]],
 }
 
 /// What a search found.
@@ -40,10 +43,19 @@ pub(super) enum Reach {
 
 impl HeightSearch {
     /// A search that first asks for `from` and for the height above it.
-    pub(super) fn from(from: Height) -> Self {
+    pub(super) fn near(from: Height) -> Self {
+        Self::new(from, &NEAR)
+    }
+
+    /// A search that first asks for heights from `from` to far above it.
+    pub(super) fn far(from: Height) -> Self {
+        Self::new(from, &FAR)
+    }
+
+    fn new(from: Height, rounds: &'static [&'static [u64]]) -> Self {
         let proven = from.checked_sub(1).unwrap_or(Height::GENESIS);
         let (absent, open) = (BTreeSet::new(), BTreeSet::new());
-        Self { proven, served_any: false, absent, open, rounds: 0 }
+        Self { proven, served_any: false, absent, open, rounds }
     }
 
     /// The heights to ask for next, or what was found. To be asked when none is open.
@@ -54,7 +66,7 @@ impl HeightSearch {
         };
         let missing = self.absent.range(self.proven..).find(|height| **height > self.proven);
         let round = match missing {
-            None => above(ROUNDS.get(self.rounds).or(ROUNDS.last()).copied().unwrap_or_default()),
+            None => above(self.rounds.first().copied().unwrap_or_default()),
             Some(missing) => match missing.blocks_above(self.proven) {
                 0 | 1 => BTreeSet::new(),
                 gap if gap <= BETWEEN + 1 => above(&(1..gap).collect::<Vec<_>>()),
@@ -68,7 +80,11 @@ impl HeightSearch {
         if round.is_empty() {
             return Err(if self.served_any { Reach::Exactly(self.proven) } else { Reach::Nothing });
         }
-        self.rounds += 1;
+        if let [_, later @ ..] = self.rounds
+            && !later.is_empty()
+        {
+            self.rounds = later;
+        }
         self.open.clone_from(&round);
         Ok(round.into_iter().collect())
     }
@@ -98,7 +114,10 @@ mod tests {
     /// What is found from `from` on at a peer with blocks up to `head`, in how many rounds and
     /// requests.
     fn run(from: u64, head: u64) -> (Reach, usize, usize) {
-        let mut search = HeightSearch::from(Height::new(from));
+        complete(HeightSearch::near(Height::new(from)), head)
+    }
+
+    fn complete(mut search: HeightSearch, head: u64) -> (Reach, usize, usize) {
         let (mut rounds, mut asked) = (0, 0);
         loop {
             let round = match search.round() {
@@ -123,6 +142,10 @@ mod tests {
             let (reach, rounds, asked) = run(from, from + ahead);
             prop_assert_eq!(reach, Reach::Exactly(Height::new(from + ahead)));
             prop_assert!(rounds <= 15 && asked <= 50, "{} rounds, {} requests", rounds, asked);
+            let far = HeightSearch::far(Height::new(from));
+            let (reach, far_rounds, asked) = complete(far, from + ahead);
+            prop_assert_eq!(reach, Reach::Exactly(Height::new(from + ahead)));
+            prop_assert!(far_rounds <= rounds && asked <= 50);
         }
 
         #[test]
@@ -130,7 +153,7 @@ mod tests {
             from in 1u64..1_000,
             answers in prop::collection::vec(any::<bool>(), 200),
         ) {
-            let mut search = HeightSearch::from(Height::new(from));
+            let mut search = HeightSearch::near(Height::new(from));
             let mut answers = answers.into_iter();
             let mut served = BTreeSet::new();
             let reach = loop {
@@ -158,6 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn first_search_of_a_node_that_starts_tells_at_once_that_much_is_missing() {
+        let mut search = HeightSearch::far(Height::new(1));
+        let round = search.round().unwrap();
+        for height in &round {
+            search.answered(*height, height.get() <= 6_000);
+        }
+        assert_eq!(search.proven, Height::new(4_096));
+    }
+
+    #[test]
     fn one_new_block_is_found_by_four_requests() {
         assert_eq!(run(500, 501), (Reach::Exactly(Height::new(501)), 2, 4));
     }
@@ -176,7 +209,7 @@ mod tests {
 
     #[test]
     fn answer_to_an_older_search_changes_nothing() {
-        let mut search = HeightSearch::from(Height::new(7));
+        let mut search = HeightSearch::near(Height::new(7));
         search.round().unwrap();
         let before = search.clone();
         assert!(!search.answered(Height::new(99), true));

@@ -8,7 +8,7 @@ use crate::{scheduler::Front, types::Height};
 
 /// Without an import for this long, a sync below its target stands still. Unit: time. Too low:
 /// large blocks over slow links look like a stall. Too high: an operator learns late.
-const STALLED_AFTER: Duration = Duration::from_secs(3);
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(3);
 
 /// Time between two questions to the scheduler while the sync stands still. Too low: idle work. Too
 /// high: the reason shown is that old.

@@ -32,12 +32,22 @@ pub struct SyncStatus {
     pub blocks_processed: u64,
     /// Delivered by peers and of no use: invalid, or of another height. Unit: blocks.
     pub blocks_failed: u64,
-    /// Speed over the last ten seconds.
+    /// Mean speed over the last [`rate_window_seconds`](Self::rate_window_seconds).
     pub blocks_per_second: f64,
-    /// Speed over the last ten seconds.
+    /// Mean speed over the same time.
     pub bytes_per_second: f64,
-    /// Time to the target at this speed. Unit: seconds; none when nothing moves.
+    /// Over how long the speeds were measured: about ten seconds, less at the start. Unit: seconds.
+    pub rate_window_seconds: f64,
+    /// Time to the target, by how the last minutes went. Unit: seconds; none without a target,
+    /// while the sync stands still, and until enough was imported to tell.
     pub eta_seconds: Option<f64>,
+    /// It is hardly sooner. Unit: seconds, at most `eta_seconds`; none with it.
+    #[serde(default)]
+    pub eta_low_seconds: Option<f64>,
+    /// It is hardly later. Unit: seconds, at least `eta_seconds`; none with it. The true time is
+    /// between the two in at least four of five cases.
+    #[serde(default)]
+    pub eta_high_seconds: Option<f64>,
     /// Set while nothing is imported although blocks are missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stalled: Option<Stall>,

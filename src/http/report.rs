@@ -196,7 +196,10 @@ mod tests {
                     blocks_failed: 0,
                     blocks_per_second: 0.5,
                     bytes_per_second: 0.0,
-                    eta_seconds: None,
+                    rate_window_seconds: 2.5,
+                    eta_seconds: Some(8.0),
+                    eta_low_seconds: Some(7.5),
+                    eta_high_seconds: Some(9.0),
                     stalled: Some(Stall {
                         seconds: 4.5,
                         reason: StallReason::Turn { height: target },

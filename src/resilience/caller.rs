@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 use tracing::Span;
 
-use super::limit::PeerLimits;
+use super::{download_limit::DownloadLimit, limit::PeerLimits};
 use crate::{
     ports::{Clock, PeerNetwork, RangeStream, RequestError},
     types::{HeightRange, PeerId},
@@ -48,12 +49,20 @@ pub struct PeerCaller {
     network: NetworkSlot,
     open: Arc<Mutex<BTreeMap<PeerId, u32>>>,
     limits: Arc<PeerLimits>,
+    download_limit: DownloadLimit,
 }
 
 impl PeerCaller {
-    /// A caller over whatever network is present in `network`.
-    pub fn new(network: NetworkSlot, clock: Arc<dyn Clock>) -> Self {
-        Self { network, open: Arc::default(), limits: Arc::new(PeerLimits::new(clock)) }
+    /// A caller over whatever network is present in `network`, whose replies together bring at most
+    /// `bytes_per_second`; `None` for as much as there is.
+    pub fn new(
+        network: NetworkSlot,
+        clock: Arc<dyn Clock>,
+        bytes_per_second: Option<NonZeroU64>,
+    ) -> Self {
+        let download_limit = DownloadLimit::new(Arc::clone(&clock), bytes_per_second);
+        let limits = Arc::new(PeerLimits::new(clock));
+        Self { network, open: Arc::default(), limits, download_limit }
     }
 
     /// Asks `peer` for `range`. Each block, the first one too, must arrive within `deadline` of
@@ -80,7 +89,8 @@ impl PeerCaller {
             .await
             .map_err(|_| RequestError::TimedOut { waited: deadline })??;
         let (left, limits) = (range.count(), Arc::clone(&self.limits));
-        Ok(RangeCall { stream, deadline, left, span, limits, peer, _open: open })
+        let download_limit = self.download_limit.clone();
+        Ok(RangeCall { stream, deadline, left, span, limits, download_limit, peer, _open: open })
     }
 }
 
@@ -91,6 +101,7 @@ pub struct RangeCall {
     left: u64,
     span: Span,
     limits: Arc<PeerLimits>,
+    download_limit: DownloadLimit,
     peer: PeerId,
     _open: OpenRequest,
 }
@@ -107,12 +118,17 @@ impl RangeCall {
         if self.left == 0 {
             return None;
         }
+        // No deadline runs meanwhile: the peer has sent what it may.
+        self.download_limit.ready().await;
         let next = match timeout(self.deadline, self.stream.next()).await {
             Ok(next) => next,
             Err(_) => Some(Err(RequestError::TimedOut { waited: self.deadline })),
         };
         match &next {
-            Some(Ok(_)) => self.left -= 1,
+            Some(Ok(block)) => {
+                self.left -= 1;
+                self.download_limit.charge(block.len() as u64);
+            }
             Some(Err(error)) => {
                 self.left = 0;
                 if let RequestError::RateLimited { .. } = error {

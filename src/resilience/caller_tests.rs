@@ -24,7 +24,7 @@ fn block(number: u8) -> Bytes {
 fn over(network: &Arc<NetworkDouble>) -> PeerCaller {
     let slot = NetworkSlot::default();
     slot.publish(&(Arc::clone(network) as Arc<dyn PeerNetwork>));
-    PeerCaller::new(slot, Arc::new(SystemClock::start()))
+    PeerCaller::new(slot, Arc::new(SystemClock::start()), None)
 }
 
 /// A network whose every reply has block after block, each after `pause`, without an end.
@@ -181,7 +181,7 @@ async fn failed_and_dropped_requests_give_their_place_free() {
 #[tokio::test(start_paused = true)]
 async fn without_a_network_it_is_restarting_and_the_next_one_is_found() {
     let slot = NetworkSlot::default();
-    let caller = PeerCaller::new(slot.clone(), Arc::new(SystemClock::start()));
+    let caller = PeerCaller::new(slot.clone(), Arc::new(SystemClock::start()), None);
     let ask = || caller.range(peer(1), range(1), DEADLINE);
     assert_eq!(ask().await.err(), Some(RequestError::Restarting));
     let first: Arc<dyn PeerNetwork> = silent();

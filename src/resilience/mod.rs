@@ -1,6 +1,7 @@
 //! What stands between sync and everything that fails: the one way to ask a peer.
 
 mod caller;
+mod download_limit;
 mod limit;
 mod probe;
 

@@ -315,10 +315,11 @@ impl<S: Held> DownloadCore<S> {
         let waited = now.saturating_sub(flight.since);
         flight.since = now;
         flight.missing = missing.split_at(blocks).1;
+        let got = flight.got();
         if let Some(work) = self.peers.get_mut(&peer) {
             work.blocks -= blocks;
         }
-        self.policy.arrived(now, &ArrivedPiece { request, peer, blocks, bytes, waited });
+        self.policy.arrived(now, &ArrivedPiece { request, peer, blocks, bytes, got, waited });
         let sample = bytes / range.count();
         self.bytes_per_block =
             (self.bytes_per_block * (SIZE_SAMPLE_WEIGHT - 1) + sample) / SIZE_SAMPLE_WEIGHT;

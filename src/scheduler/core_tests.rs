@@ -5,6 +5,8 @@ use crate::scheduler::{Adaptive, Settings};
 
 #[path = "core/race_tests.rs"]
 mod race;
+#[path = "core/thousand_tests.rs"]
+mod thousand;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Blocks {

@@ -61,7 +61,7 @@ impl World {
         let slot = NetworkSlot::default();
         slot.publish(&(network.clone() as Arc<dyn PeerNetwork>));
         let context = FetchContext {
-            caller: PeerCaller::new(slot, Arc::new(SystemClock::start())),
+            caller: PeerCaller::new(slot, Arc::new(SystemClock::start()), None),
             validator: ValidatorHandle::new(match pool {
                 Pool::Real => real,
                 Pool::Held => held.handle,

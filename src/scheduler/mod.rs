@@ -24,7 +24,7 @@ pub use handle::SchedulerHandle;
 pub use height_set::HeightSet;
 pub use message::SchedulerMsg;
 pub use policy::{
-    Adaptive, ArrivedPiece, Assignment, DownloadPolicy, DownloadView, EndedReply, PeerWork,
-    ReplyEnd, Unanswered,
+    Adaptive, Allocation, ArrivedPiece, Assignment, DownloadPolicy, DownloadView, EndedReply,
+    PeerWork, ReplyEnd, Unanswered,
 };
 pub use settings::Settings;

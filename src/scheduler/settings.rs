@@ -1,6 +1,8 @@
 //! What an operator may choose about downloads.
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
+
+use super::policy::Allocation;
 
 /// Choices of the download scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +16,15 @@ pub struct Settings {
     /// Most requests open at one peer at once, 1..=30. Today's nodes close a connection at the
     /// 33rd open stream.
     pub requests_per_peer_max: usize,
-    /// How long the first block of a reply, or the next one, may take. Too low: slow links lose
-    /// their requests. Too high: a silent peer holds its range for long.
+    /// The longest that the first block of a reply, or the next one, may take: so long it is for a
+    /// peer that was not measured. Too low: slow links lose their requests. Too high: a silent peer
+    /// holds its range for long.
     pub block_deadline: Duration,
+    /// What all downloads together may bring a second; `None` for no limit. Unit: bytes of blocks
+    /// as they are after decompression. Too low: the sync is slower than the network grows.
+    pub bytes_per_second_max: Option<NonZeroU64>,
+    /// How that is divided between the peers.
+    pub allocation: Allocation,
 }
 
 impl Default for Settings {
@@ -26,6 +34,8 @@ impl Default for Settings {
             batch_size_max: 128,
             requests_per_peer_max: 24,
             block_deadline: Duration::from_secs(8),
+            bytes_per_second_max: None,
+            allocation: Allocation::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     adapters::memory::MemoryJournal,
     config::SyncConfig,
-    coordinator::StallReason,
+    coordinator::{Command, StallReason},
     doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
     node::Node,
     ports::{BlockSource as _, InlineCompute, OsEntropy, SystemClock},
@@ -190,6 +190,42 @@ async fn stalled_sync_says_within_five_seconds_which_block_it_waits_for_and_from
     let height = status.current_height.next().unwrap();
     let expected = StallReason::Reply { height, peer: peer(1).to_string() };
     assert_eq!(status.stalled.unwrap().reason, expected);
+    assert_eq!(status.eta_seconds, None, "nobody knows when a sync that stands still is there");
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn sync_that_moves_tells_when_it_is_there_and_one_that_is_paused_does_not() {
+    // Ten blocks a second, but for the single ones that the checks and searches ask for.
+    let began = tokio::time::Instant::now();
+    let network = NetworkDouble::new(move |_, range| {
+        let held = range.heights().filter(|height| (1..=100).contains(&height.get()));
+        let at = move |height: Height| match range.count() {
+            1 => began,
+            _ => began + Duration::from_millis(100) * u32::try_from(height.get()).unwrap(),
+        };
+        let blocks =
+            futures::stream::iter(held.collect::<Vec<_>>()).then(move |height| async move {
+                tokio::time::sleep_until(at(height)).await;
+                Ok(blocks().raw(height.get()))
+            });
+        Ok(blocks.boxed())
+    });
+    let (node, _) = node_over(network, []).await;
+    node.start_sync(None).await.unwrap();
+    let mut status = node.watch();
+    let half = status.wait_for(|status| status.current_height >= Height::new(50)).await.unwrap();
+    let (low, high) = (half.eta_low_seconds.unwrap(), half.eta_high_seconds.unwrap());
+    assert!(low <= half.eta_seconds.unwrap() && half.eta_seconds.unwrap() <= high);
+    assert!((5.0..=10.2).contains(&half.rate_window_seconds), "{half:?}");
+    drop(half);
+    let at_half = tokio::time::Instant::now();
+    node.command(Command::Pause).await.unwrap();
+    assert_eq!(node.status().eta_seconds, None);
+    node.command(Command::Resume).await.unwrap();
+    until_synced(&node, 100).await;
+    let took = at_half.elapsed().as_secs_f64();
+    assert!((low..=high).contains(&took), "{took} is not within {low} to {high}");
     node.shutdown(Duration::from_secs(10)).await.unwrap();
 }
 

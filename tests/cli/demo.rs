@@ -12,6 +12,7 @@ async fn demo_syncs_a_generated_chain_from_other_processes() {
     assert_eq!(summary["head"], summary["expected_head"]);
     assert!(summary["seconds"].as_f64().unwrap() > 0.0);
     assert!(summary["blocks_per_second"].as_f64().unwrap() > 0.0);
+    assert_eq!((&summary["target_height"], &summary["eta_seconds"]), (&json!(300), &json!(0.0)));
     assert!(summary["peak_memory_bytes"].as_u64().unwrap() > 0);
     assert_eq!((&summary["restarts"], &summary["synthetic_payloads"]), (&json!(0), &json!(false)));
     let peers = summary["peers"].as_array().unwrap();

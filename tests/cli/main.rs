@@ -8,3 +8,5 @@ mod chain;
 mod demo;
 mod run;
 mod support;
+#[cfg(target_os = "linux")]
+mod thousand;

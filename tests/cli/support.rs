@@ -100,6 +100,11 @@ impl Running {
         (server, address)
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// The next line of standard output.
     pub(crate) async fn line(&mut self) -> String {
         next(&mut self.stdout).await.expect("it ended without another line")
@@ -118,7 +123,7 @@ impl Running {
     }
 
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.id().to_string();
         let kill = Command::new("kill").args([format!("-{name}"), id]).status();
         assert!(timeout(DEADLINE, kill).await.unwrap().unwrap().success());
     }

@@ -4,7 +4,9 @@
 //! blocking threads and written with back-pressure. Too many requests at once wait for their turn
 //! in the order they came, by peer first and then in all: on this protocol a short reply or an
 //! error makes today's nodes stop syncing, so neither is used to slow a peer down. The number that
-//! wait is bounded by the streams a connection may have.
+//! wait is bounded by the streams a connection may have, and they hold nothing but their request.
+//! A turn lasts until the stream has taken the whole reply, so that what is read and not yet sent
+//! is bounded by the turns, however many requests are open.
 //!
 //! A failure of the source ends the reply with an error chunk; the server itself has no state to
 //! lose.
@@ -85,7 +87,7 @@ impl Responder for BlockServer {
             let served = match BlocksByRangeRequest::decode_request(&body) {
                 Ok(request) => {
                     let Some(_turn) = wait_for_turn(slots, all, &reply).await else { return };
-                    serve(source, request, &reply).await
+                    serve(source, request, reply).await
                 }
                 Err(error) => {
                     tracing::debug!(%peer, %error, "refused a malformed request");
@@ -121,7 +123,7 @@ async fn wait_for_turn(
 async fn serve(
     source: Arc<dyn BlockSource>,
     request: BlocksByRangeRequest,
-    reply: &ReplyWriter,
+    reply: ReplyWriter,
 ) -> Result<(), ReplyGone> {
     let mut start = request.start;
     let mut blocks_left = request.count.min(BLOCKS_MAX);
@@ -142,10 +144,10 @@ async fn serve(
                 blocks_left = blocks_left.saturating_sub(next.blocks_above(start));
                 start = next;
             }
-            None => return Ok(()),
+            None => break,
         }
     }
-    Ok(())
+    reply.finish().await
 }
 
 /// Chunks ready to be written.

@@ -15,6 +15,7 @@ use crate::ports::{RangeStream, RequestError};
 const BLOCKS_WAITING_MAX: usize = 2;
 
 /// Pieces of a reply that wait for their stream: the next is made while the one before is sent.
+/// [`ReplyWriter::finish`] counts on one.
 const PIECES_WAITING_MAX: usize = 1;
 
 /// A request on its way through the swarm, in either direction.
@@ -110,6 +111,18 @@ impl ReplyWriter {
     /// [`ReplyGone`] once the stream or the connection has ended.
     pub async fn write(&self, bytes: Vec<u8>) -> Result<(), ReplyGone> {
         self.pieces.send(bytes).await.map_err(|_| ReplyGone)
+    }
+
+    /// Closes the stream behind what was handed over. Resolves when the stream has taken all of
+    /// it, so that nothing of it is held here any more.
+    ///
+    /// # Errors
+    /// [`ReplyGone`] once the stream or the connection has ended.
+    pub(super) async fn finish(self) -> Result<(), ReplyGone> {
+        // A piece is taken off the channel when the one before has been written. So room behind
+        // an empty one means that the last of the others has.
+        self.write(Vec::new()).await?;
+        self.pieces.reserve().await.map(drop).map_err(|_| ReplyGone)
     }
 
     /// Resolves when the stream or the connection has ended.

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     ArrivedPiece, Assignment, DownloadPolicy, DownloadView, EndedReply, PeerWork, Unanswered,
+    allocation::{Allocation, Claimant, share},
     hedge::{HEDGE_BLOCKS, Hedging},
     peer_load::PeerLoad,
 };
@@ -30,6 +31,20 @@ const IN_TIME_PART: u32 = 2;
 /// high: a slow peer holds up the window.
 const TURN_BLOCKS: u64 = 1;
 
+/// When all that is left is in the window, a request is for at most the share of one peer in so
+/// many parts of it. Source: guided self-scheduling; 2 leaves room for peers that differ. Too low:
+/// the last request of one peer is waited for by all. Too high: many small requests.
+const SHARES_OF_THE_END: u64 = 2;
+/// A share of the end is no less than what the peer delivers in this time. Unit: time. Too low: many
+/// small requests. Too high: the end is that uneven.
+const SHORTEST_SHARE: Duration = Duration::from_millis(50);
+
+/// The best score. Unit: thousandths.
+const SCORE_MAX: u16 = 1_000;
+/// The score below which nobody is ranked lower. Unit: thousandths. Too low: such a peer gets nothing
+/// but its turns. Too high: bad peers are chosen as if they were better.
+const SCORE_LEAST: u16 = 100;
+
 /// Our policy. See the module.
 #[derive(Debug)]
 pub struct Adaptive {
@@ -47,11 +62,19 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// The order of choice: who delivers first; of equals who has less to do, then whose score is
-    /// better.
-    fn rank(&self, blocks: u64) -> (Duration, u64, u16, PeerId) {
+    /// The order of choice: as the allocation wants it, then who is likely to deliver first, then
+    /// who has less to do.
+    fn rank(&self, blocks: u64, allocation: Allocation) -> (u64, Duration, u64, PeerId) {
+        let first = match allocation {
+            Allocation::EqualShare => self.work.blocks,
+            Allocation::Priority => u64::from(SCORE_MAX.saturating_sub(self.work.score)),
+            Allocation::Performance | Allocation::Dynamic => 0,
+        };
         let arrives = self.load.arrives_in(self.work, blocks);
-        (arrives, self.work.blocks, 1_000 - self.work.score.min(1_000), self.peer)
+        // A peer with half the score is as good as one that takes twice as long.
+        let score = self.work.score.clamp(SCORE_LEAST, SCORE_MAX);
+        let expected = arrives.saturating_mul(SCORE_MAX.into()) / u32::from(score);
+        (first, expected, self.work.blocks, self.peer)
     }
 }
 
@@ -75,9 +98,38 @@ impl Adaptive {
         peers.filter(move |candidate| candidate.load.is_ready(start, now))
     }
 
-    fn has_room(&self, candidate: &Candidate<'_>, view: &DownloadView<'_>) -> bool {
+    fn has_room(
+        &self,
+        now: Duration,
+        candidate: &Candidate<'_>,
+        start: Height,
+        view: &DownloadView<'_>,
+    ) -> bool {
         let most = self.settings.requests_per_peer_max;
         candidate.load.has_room(candidate.work, view.bytes_per_block, most)
+            && self.allotted(now, candidate, start, view) > 0
+    }
+
+    /// How many blocks more `candidate` may have outstanding by its share of the overall limit.
+    fn allotted(
+        &self,
+        now: Duration,
+        candidate: &Candidate<'_>,
+        start: Height,
+        view: &DownloadView<'_>,
+    ) -> u64 {
+        let Some(limit) = self.settings.bytes_per_second_max else { return u64::MAX };
+        let blocks_per_second = limit.get() as f64 / view.bytes_per_block as f64;
+        let claimants: Vec<_> = self
+            .ready(now, start, view)
+            .map(|of| Claimant { peer: of.peer, rate: of.load.rate(now), score: of.work.score })
+            .collect();
+        let share = share(self.settings.allocation, blocks_per_second, &claimants, candidate.peer);
+        let blocks = (share * candidate.load.ahead().as_secs_f64()).ceil();
+        // More than a `u64` holds is as many as it holds.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let blocks = blocks as u64;
+        blocks.saturating_sub(candidate.work.blocks)
     }
 
     /// Within which time a block has to arrive so that nobody waits for it: a part of the time
@@ -115,6 +167,17 @@ impl Adaptive {
         None
     }
 
+    /// The largest request to `best` when little is left, so that all peers are done at about the
+    /// same time; no bound before.
+    fn share_of_the_end(&self, best: Candidate<'_>, view: &DownloadView<'_>) -> u64 {
+        if view.last.blocks_above(view.next_import) >= self.settings.window_blocks {
+            return u64::MAX;
+        }
+        let peers = (view.peers.len() as u64).max(1);
+        let share = view.wanted.count() / (peers * SHARES_OF_THE_END);
+        share.max(best.load.delivers_in(SHORTEST_SHARE).unwrap_or(u64::MAX))
+    }
+
     fn assignment(&self, chosen: Candidate<'_>, range: HeightRange) -> Assignment {
         let block_deadline = chosen.load.block_deadline(chosen.work, self.settings.block_deadline);
         Assignment { peer: chosen.peer, range, block_deadline }
@@ -137,17 +200,21 @@ impl DownloadPolicy for Adaptive {
     fn assign(&mut self, now: Duration, view: &DownloadView<'_>) -> Option<Assignment> {
         let wanted = view.wanted.first_from(Height::GENESIS)?;
         let start = wanted.start();
-        let with_room = || self.ready(now, start, view).filter(|peer| self.has_room(peer, view));
-        let (chosen, blocks) = match with_room().find(|peer| peer.load.is_due(now)) {
-            Some(due) => (due, TURN_BLOCKS),
-            None => {
-                let size = |peer: &Candidate<'_>| peer.load.request_size(view.bytes_per_block);
-                let best = with_room().min_by_key(|peer| peer.rank(size(peer)))?;
-                let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
-                let size = size(&best).min(near).min(wanted.count());
-                (best, self.worthwhile(now, best, (start, size), view)?)
-            }
-        };
+        let ready = || self.ready(now, start, view);
+        let with_room = || ready().filter(|peer| self.has_room(now, peer, start, view));
+        let (chosen, blocks) =
+            match ready().find(|peer| peer.load.is_due(now) && peer.work.requests == 0) {
+                Some(due) => (due, TURN_BLOCKS),
+                None => {
+                    let size = |peer: &Candidate<'_>| peer.load.request_size(view.bytes_per_block);
+                    let best = with_room()
+                        .min_by_key(|peer| peer.rank(size(peer), self.settings.allocation))?;
+                    let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
+                    let size = size(&best).min(near).min(self.share_of_the_end(best, view));
+                    let size = size.min(self.allotted(now, &best, start, view)).min(wanted.count());
+                    (best, self.worthwhile(now, best, (start, size), view)?)
+                }
+            };
         let (range, _) = wanted.split_at(blocks);
         Some(self.assignment(chosen, range?))
     }
@@ -169,7 +236,8 @@ impl DownloadPolicy for Adaptive {
                 && other.load.is_proven()
                 && other.work.requests < self.settings.requests_per_peer_max
         });
-        let best = others.min_by_key(|other| other.rank(range.count()))?;
+        let best =
+            others.min_by_key(|other| other.rank(range.count(), self.settings.allocation))?;
         Some(self.assignment(best, range))
     }
 
@@ -185,7 +253,7 @@ impl DownloadPolicy for Adaptive {
     fn arrived(&mut self, now: Duration, piece: &ArrivedPiece) {
         self.hedging.arrived(piece.blocks, piece.waited);
         if let Some(load) = self.peers.get_mut(&piece.peer) {
-            load.arrived(piece.request, piece.blocks, piece.waited, now);
+            load.arrived(piece, now);
         }
     }
 
@@ -207,3 +275,7 @@ impl DownloadPolicy for Adaptive {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "adaptive_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@
 //! every call, and the same calls give the same answers.
 
 mod adaptive;
+mod allocation;
 mod hedge;
 mod patience;
 mod peer_load;
@@ -16,6 +17,7 @@ mod peer_rate;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use adaptive::Adaptive;
+pub use allocation::Allocation;
 #[cfg(test)]
 pub(super) use hedge::HEDGE_BLOCKS;
 
@@ -111,6 +113,8 @@ pub struct ArrivedPiece {
     pub blocks: u64,
     /// Their size. Unit: bytes.
     pub bytes: u64,
+    /// Blocks of the reply so far, these included.
+    pub got: u64,
     /// Since the request was sent, or since the piece before.
     pub waited: Duration,
 }

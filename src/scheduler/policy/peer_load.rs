@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use super::{EndedReply, PeerWork, ReplyEnd, patience::Patience, peer_rate::PeerRate};
+use super::{
+    ArrivedPiece, EndedReply, PeerWork, ReplyEnd, patience::Patience, peer_rate::PeerRate,
+};
 use crate::{flow::RequestId, scheduler::Settings, types::Height};
 
 /// First request to a peer nobody knows. Unit: blocks. Enough to tell a full server from a
@@ -95,14 +97,13 @@ impl PeerLoad {
 
     /// Whether it has room for one more request beside `work`.
     pub(super) fn has_room(&self, work: PeerWork, bytes_per_block: u64, most: usize) -> bool {
-        let room = if self.proven {
-            let size = self.request_size(bytes_per_block);
-            let requests = self.pipeline(bytes_per_block).div_ceil(size).max(2);
-            usize::try_from(requests).unwrap_or(usize::MAX)
-        } else {
-            1
+        let wants = match work.requests {
+            0 => true,
+            // With a second one waiting at the peer, the way is not empty between two replies.
+            1 => self.proven,
+            _ => self.proven && work.blocks < self.pipeline(bytes_per_block),
         };
-        work.requests < room.min(most)
+        wants && work.requests < most
     }
 
     /// Whether it ever delivered.
@@ -127,6 +128,16 @@ impl PeerLoad {
         self.patience.block_deadline(self.rate.arrives_in(work.blocks), longest)
     }
 
+    /// Over which time it needs blocks outstanding to be kept busy.
+    pub(super) fn ahead(&self) -> Duration {
+        self.rate.ahead()
+    }
+
+    /// How many blocks it delivers in `time`, at least 1; `None` if it was never measured.
+    pub(super) fn delivers_in(&self, time: Duration) -> Option<u64> {
+        self.rate.delivers_in(time)
+    }
+
     /// Whether it was asked for nothing for so long that it should get a turn.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         now.saturating_sub(self.asked_at) >= TURN_AFTER
@@ -137,15 +148,14 @@ impl PeerLoad {
         self.rate.sent(request, now);
     }
 
-    pub(super) fn arrived(
-        &mut self,
-        request: RequestId,
-        blocks: u64,
-        waited: Duration,
-        now: Duration,
-    ) {
-        self.rate.arrived(request, blocks, now);
-        self.patience.arrived(waited);
+    pub(super) fn arrived(&mut self, piece: &ArrivedPiece, now: Duration) {
+        self.rate.arrived(piece.request, piece.blocks, now);
+        self.patience.arrived(piece.waited);
+        // A server that sends one block a request shows that by the end of its first reply.
+        if piece.got > 1 {
+            self.proven = true;
+            self.failures = 0;
+        }
     }
 
     pub(super) fn ended(&mut self, reply: &EndedReply, now: Duration, settings: &Settings) {

@@ -31,6 +31,18 @@ const FORGET: f64 = 64.0;
 /// high: very near peers are underestimated.
 const MEASURED_MIN: Duration = Duration::from_millis(1);
 
+/// A busy peer is measured over at least this long. Unit: time. Source: longer than the pieces of
+/// a reply wait for each other. Too low: a burst looks like a rate. Too high: a new peer is slow for
+/// longer than it has to be.
+const BUSY_MIN: Duration = Duration::from_millis(150);
+/// And at most over this long, before it is measured afresh. Too low: noise. Too high: a peer that
+/// became faster is noticed late.
+const BUSY_MAX: Duration = Duration::from_secs(1);
+
+/// A peer that is never busy for that long is known all the same after so many blocks. Source: two
+/// first pipelines, so that one was asked for and delivered as a whole. Unit: blocks.
+const KNOWN_AFTER: u64 = 2 * PIPELINE_FIRST;
+
 /// What is known of a peer's speed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PeerRate {
@@ -41,6 +53,11 @@ pub(super) struct PeerRate {
     rate: Option<f64>,
     /// From a request to the first piece of its reply, when nothing queues up before it.
     latency: Option<Duration>,
+    /// Since when it delivers, and how much it had delivered then. A rate measured from here on
+    /// holds no round trip, so it is right before the way is full.
+    busy: Option<(Duration, u64)>,
+    /// It was busy for long enough to be measured.
+    measured: bool,
 }
 
 /// A request on the way.
@@ -76,18 +93,37 @@ impl PeerRate {
         let seconds = took.max(MEASURED_MIN).as_secs_f64();
         let sample = (self.delivered - sent.delivered) as f64 / seconds;
         let before = self.rate.map_or(0.0, |rate| rate - rate / FORGET);
-        self.rate = Some(sample.max(before));
+        self.rate = Some(sample.max(self.busy_rate(now)).max(before));
+    }
+
+    /// Blocks a second since it began to deliver; 0 when that was just now.
+    fn busy_rate(&mut self, now: Duration) -> f64 {
+        let (since, delivered) = *self.busy.get_or_insert((now, self.delivered));
+        let took = now.saturating_sub(since);
+        if took < BUSY_MIN {
+            return 0.0;
+        }
+        self.measured = true;
+        if took >= BUSY_MAX {
+            self.busy = Some((now, self.delivered));
+        }
+        (self.delivered - delivered) as f64 / took.as_secs_f64()
     }
 
     pub(super) fn ended(&mut self, request: RequestId) {
         self.sent.remove(&request);
+        if self.sent.is_empty() {
+            self.busy = None;
+        }
     }
 
     /// How many blocks it should have outstanding. At least 1.
     pub(super) fn pipeline(&self) -> u64 {
-        let (Some(rate), Some(latency)) = (self.rate, self.latency) else { return PIPELINE_FIRST };
-        let ahead = latency.saturating_mul(ROUND_TRIPS).saturating_add(SLACK);
-        let blocks = rate * ahead.as_secs_f64();
+        let known = self.measured || self.delivered >= KNOWN_AFTER;
+        let (Some(rate), Some(latency), true) = (self.rate, self.latency, known) else {
+            return PIPELINE_FIRST;
+        };
+        let blocks = rate * ahead(latency).as_secs_f64();
         let most = PIPELINE_MAX as f64;
         // Within bounds that a `u64` holds exactly.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
@@ -95,9 +131,23 @@ impl PeerRate {
         blocks
     }
 
+    /// Over which time a peer needs blocks outstanding to be kept busy.
+    pub(super) fn ahead(&self) -> Duration {
+        ahead(self.latency.unwrap_or_default())
+    }
+
     /// The best rate of late. Unit: blocks a second, more than 0.
     pub(super) fn rate(&self) -> Option<f64> {
         self.rate.filter(|rate| *rate > 0.0)
+    }
+
+    /// How many blocks it delivers in `time`, at least 1; `None` if it was never measured.
+    pub(super) fn delivers_in(&self, time: Duration) -> Option<u64> {
+        let blocks = self.rate()? * time.as_secs_f64();
+        // More than a `u64` holds is as many as it holds.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let blocks = blocks as u64;
+        Some(blocks.max(1))
     }
 
     /// How long the last of `blocks` would take to arrive, if all of them are outstanding. Zero
@@ -107,6 +157,10 @@ impl PeerRate {
         let transfer = Duration::try_from_secs_f64(blocks as f64 / rate).unwrap_or(Duration::MAX);
         transfer.saturating_add(self.latency.unwrap_or_default())
     }
+}
+
+fn ahead(latency: Duration) -> Duration {
+    latency.saturating_mul(ROUND_TRIPS).saturating_add(SLACK)
 }
 
 #[cfg(test)]
@@ -170,6 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn rate_is_known_without_the_round_trip_from_the_second_piece_on() {
+        let mut rate = PeerRate::default();
+        let at = |millis| Duration::from_millis(millis);
+        rate.sent(RequestId(1), Duration::ZERO);
+        // 40 blocks a second behind a round trip of 500 ms.
+        rate.arrived(RequestId(1), 4, at(600));
+        assert_eq!(rate.pipeline(), PIPELINE_FIRST);
+        rate.arrived(RequestId(1), 4, at(700));
+        rate.arrived(RequestId(1), 4, at(800));
+        assert!((39.0..41.0).contains(&rate.rate().unwrap()), "{rate:?}");
+        assert_eq!(rate.pipeline(), 52, "40 blocks a second for 1.3 seconds");
+    }
+
+    #[test]
     fn pipeline_is_bounded_whatever_is_measured() {
         let mut rate = PeerRate::default();
         assert_eq!(rate.pipeline(), PIPELINE_FIRST);
@@ -178,6 +246,7 @@ mod tests {
         assert_eq!(rate.pipeline(), PIPELINE_MAX);
         let mut slow = PeerRate::default();
         slow.sent(RequestId(1), Duration::ZERO);
+        slow.arrived(RequestId(1), 1, Duration::ZERO);
         slow.arrived(RequestId(1), 1, Duration::MAX);
         assert!((PIPELINE_MIN..=PIPELINE_MAX).contains(&slow.pipeline()));
         assert!(slow.arrives_in(u64::MAX) > Duration::ZERO);

@@ -176,6 +176,19 @@ async fn a_peer_cannot_take_the_turns_of_others() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_nobody_takes_keeps_its_turn_though_all_of_it_is_handed_over() {
+    let source = MemorySource::filled(3, 3_000);
+    let server = BlockServer::new(Arc::clone(&source) as Arc<dyn BlockSource>, 1);
+    let untaken = ask(&server, PeerId::random(), request(1, 3));
+    let mut waiting = ask(&server, PeerId::random(), request(1, 3));
+    let early = timeout(Duration::from_secs(1), waiting.recv()).await;
+    assert!(early.is_err(), "the one turn is taken");
+    for pieces in [untaken, waiting] {
+        assert!(chunks(&whole(pieces).await).0 == source.blocks);
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_left_gives_its_turn_back() {
     let source = MemorySource::filled(200, 3_000);

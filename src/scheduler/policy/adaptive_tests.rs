@@ -1,0 +1,211 @@
+use std::num::NonZeroU64;
+
+use super::*;
+use crate::{
+    doubles::peer,
+    scheduler::{HeightSet, ReplyEnd},
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A policy with what the core would know, at a time that only passes when told.
+struct Desk {
+    policy: Adaptive,
+    peers: BTreeMap<PeerId, PeerWork>,
+    wanted: HeightSet,
+    last: u64,
+    now: Duration,
+    next_request: u64,
+}
+
+impl Desk {
+    /// All heights up to `last` are wanted; nobody is there.
+    fn new(settings: Settings, last: u64) -> Self {
+        let mut wanted = HeightSet::default();
+        wanted.insert(range(1, last));
+        let (peers, now) = (BTreeMap::new(), Duration::from_secs(1));
+        Self { policy: Adaptive::new(settings), peers, wanted, last, now, next_request: 0 }
+    }
+
+    fn join(&mut self, seed: u8) {
+        self.policy.joined(self.now, peer(seed));
+        self.peers.insert(peer(seed), PeerWork { score: 500, ..PeerWork::default() });
+    }
+
+    /// A peer that was measured to deliver so many blocks a second after so long.
+    fn join_measured(&mut self, seed: u8, blocks_per_second: u64, latency: Duration) {
+        self.join(seed);
+        let (begun, request) = (self.now, RequestId(1_000 + u64::from(seed)));
+        let assignment = Assignment {
+            peer: peer(seed),
+            range: range(1, 1_024),
+            block_deadline: Duration::from_secs(8),
+        };
+        self.policy.sent(begun, request, &assignment, false);
+        let every =
+            (100 * MS).max(Duration::from_secs(1) / u32::try_from(blocks_per_second).unwrap());
+        let blocks = (blocks_per_second / 10).max(1);
+        for piece in 0..10u32 {
+            let (got, bytes) = (blocks * u64::from(piece + 1), blocks * 1_000);
+            let piece_at = begun + latency + every * piece;
+            let (peer, waited) = (peer(seed), every);
+            let piece = ArrivedPiece { request, peer, blocks, bytes, got, waited };
+            self.policy.arrived(piece_at, &piece);
+            self.now = self.now.max(piece_at);
+        }
+        // It has shown that it answers the largest requests in full.
+        for request in 0..20 {
+            let (asked, got, end) = (128, 128, ReplyEnd::Closed);
+            let (request, next) = (RequestId(5_000 + request), Height::new(1));
+            let over = EndedReply { request, peer: peer(seed), asked, got, next, end };
+            self.policy.ended(self.now, &over);
+        }
+    }
+
+    fn ask(&mut self) -> Option<Assignment> {
+        let view = DownloadView {
+            wanted: &self.wanted,
+            peers: &self.peers,
+            next_import: Height::new(1),
+            front: Height::new(1),
+            last: Height::new(self.last),
+            bytes_per_block: 1_000,
+            available: 64 << 20,
+        };
+        self.policy.assign(self.now, &view)
+    }
+
+    /// Sends whatever the policy wants sent now.
+    fn settle(&mut self) -> Vec<Assignment> {
+        let mut sent = Vec::new();
+        while let Some(assignment) = self.ask() {
+            assert!(self.wanted.remove(assignment.range));
+            let work = self.peers.get_mut(&assignment.peer).unwrap();
+            work.requests += 1;
+            work.blocks += assignment.range.count();
+            self.policy.sent(self.now, RequestId(self.next_request), &assignment, false);
+            self.next_request += 1;
+            sent.push(assignment);
+        }
+        sent
+    }
+}
+
+fn range(first: u64, last: u64) -> HeightRange {
+    HeightRange::inclusive(Height::new(first), Height::new(last)).unwrap()
+}
+
+fn blocks_of(sent: &[Assignment], seed: u8) -> u64 {
+    sent.iter().filter(|of| of.peer == peer(seed)).map(|of| of.range.count()).sum()
+}
+
+#[test]
+fn each_peer_has_outstanding_what_it_delivers_in_the_same_time() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 2_000, 50 * MS);
+    desk.join_measured(2, 200, 50 * MS);
+    let sent = desk.settle();
+    let (quick, slow) = (blocks_of(&sent, 1), blocks_of(&sent, 2));
+    assert!((8..=12).contains(&(quick / slow)), "{quick} and {slow}");
+}
+
+#[test]
+fn slow_peer_gets_nothing_that_others_would_wait_for() {
+    let mut desk = Desk::new(Settings::default(), 400);
+    desk.join_measured(1, 2_000, 20 * MS);
+    desk.join_measured(2, 2, 20 * MS);
+    let sent = desk.settle();
+    assert_eq!(blocks_of(&sent, 2), 0, "400 blocks are there in 200 ms, one of the slow takes 500");
+    // Far from the end it is of use.
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 2_000, 20 * MS);
+    desk.join_measured(2, 2, 20 * MS);
+    assert!(blocks_of(&desk.settle(), 2) > 0);
+}
+
+#[test]
+fn slow_peer_that_is_alone_gets_everything() {
+    let mut desk = Desk::new(Settings::default(), 10);
+    desk.join_measured(1, 1, 500 * MS);
+    assert!(blocks_of(&desk.settle(), 1) > 0);
+}
+
+#[test]
+fn newcomer_is_asked_at_once_and_first() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 2_000, 20 * MS);
+    desk.join(2);
+    let sent = desk.settle();
+    assert_eq!(sent[0].peer, peer(2));
+    assert_eq!(blocks_of(&sent, 2), 16);
+}
+
+#[test]
+fn peer_that_was_not_asked_gets_a_turn_within_a_minute() {
+    let mut desk = Desk::new(Settings::default(), 400);
+    desk.join_measured(1, 2_000, 20 * MS);
+    desk.join_measured(2, 2, 20 * MS);
+    let idle_since = desk.now;
+    desk.settle();
+    let turn = (1..=60).find(|second| {
+        desk.now = idle_since + Duration::from_secs(*second);
+        desk.wanted.insert(range(500 + second, 500 + second));
+        desk.peers.get_mut(&peer(1)).unwrap().requests = 0;
+        desk.peers.get_mut(&peer(1)).unwrap().blocks = 0;
+        blocks_of(&desk.settle(), 2) > 0
+    });
+    assert!(turn.is_some_and(|second| second > 30), "{turn:?}");
+}
+
+#[test]
+fn of_peers_that_are_as_fast_the_one_with_the_better_score_is_asked_first() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 500, 50 * MS);
+    desk.join_measured(2, 500, 50 * MS);
+    for (better, worse) in [(1, 2), (2, 1)] {
+        desk.peers.get_mut(&peer(better)).unwrap().score = 900;
+        desk.peers.get_mut(&peer(worse)).unwrap().score = 400;
+        assert_eq!(desk.ask().unwrap().peer, peer(better));
+    }
+}
+
+#[test]
+fn requests_at_the_front_are_small_and_larger_ones_follow() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    for seed in 1..=4 {
+        desk.join_measured(seed, 2_000, 50 * MS);
+    }
+    let sizes: Vec<_> = desk.settle().iter().map(|of| of.range.count()).collect();
+    assert_eq!(sizes[..4], [32, 32, 64, 128], "{sizes:?}");
+}
+
+#[test]
+fn last_blocks_are_shared_so_that_all_are_done_together() {
+    let mut desk = Desk::new(Settings::default(), 160);
+    for seed in 1..=4 {
+        desk.join_measured(seed, 100, 20 * MS);
+    }
+    let sent = desk.settle();
+    let shares: Vec<_> = (1..=4).map(|seed| blocks_of(&sent, seed)).collect();
+    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+    assert!(most - least <= 20, "{shares:?}");
+}
+
+#[test]
+fn overall_limit_bounds_what_is_outstanding_and_the_allocation_divides_it() {
+    let outstanding = |allocation| {
+        let bytes_per_second_max = NonZeroU64::new(1_000_000);
+        let settings = Settings { bytes_per_second_max, allocation, ..Settings::default() };
+        let mut desk = Desk::new(settings, 100_000);
+        desk.join_measured(1, 4_000, 50 * MS);
+        desk.join_measured(2, 1_000, 50 * MS);
+        let sent = desk.settle();
+        (blocks_of(&sent, 1), blocks_of(&sent, 2))
+    };
+    let (quick, slow) = outstanding(Allocation::Performance);
+    assert!((3..=6).contains(&(quick / slow)), "{quick} and {slow}");
+    let (quick, slow) = outstanding(Allocation::EqualShare);
+    assert!(quick.abs_diff(slow) <= quick / 4, "{quick} and {slow}");
+    // Without a limit the first one alone is given twice that.
+    assert!(quick + slow < 600);
+}
