@@ -40,6 +40,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
     /// Peers to connect to, with or without /p2p/PEER at the end
+    ///
+    /// Addresses with the same /p2p/PEER are one peer's. Where it answers over both TCP and QUIC,
+    /// the one measured faster is used.
     #[arg(
         long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr,
         required_unless_present = "listen"

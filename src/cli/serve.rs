@@ -91,6 +91,7 @@ impl NetworkEvents for Reports {
             NetworkEvent::Connected { peer, address, .. } => {
                 tracing::info!(%peer, %address, "connected");
             }
+            NetworkEvent::Moved { peer, address } => tracing::info!(%peer, %address, "moved"),
             NetworkEvent::Disconnected { peer, .. } => tracing::info!(%peer, "disconnected"),
             NetworkEvent::DialFailed { .. } => {}
         }
@@ -126,6 +127,7 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
             }
             Some(
                 NetworkEvent::Connected { .. }
+                | NetworkEvent::Moved { .. }
                 | NetworkEvent::Disconnected { .. }
                 | NetworkEvent::DialFailed { .. },
             ) => {}

@@ -132,7 +132,14 @@ fn text(report: &NodeReport) -> String {
     }
     lines.extend(report.listening.iter().map(|address| format!("listening   {address}")));
     lines.extend(sync.peers.iter().map(|peer| {
-        format!("peer        {} {} blocks, {} failures", peer.peer, peer.blocks, peer.failures)
+        let over = peer.transport.map(|transport| format!(" over {transport}"));
+        format!(
+            "peer        {} {} blocks{}, {} failures",
+            peer.peer,
+            peer.blocks,
+            over.unwrap_or_default(),
+            peer.failures
+        )
     }));
     lines.join("\n")
 }

@@ -73,7 +73,7 @@ impl PeerNetwork for NetworkDouble {
         (self.answer)(peer, range)
     }
 
-    fn dial(&self, _: Multiaddr) {}
+    fn dial(&self, _: Vec<Multiaddr>) {}
 
     fn disconnect(&self, _: PeerId) {}
 }

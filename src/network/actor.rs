@@ -117,22 +117,34 @@ fn on_event(state: &mut State, event: NetworkEvent) -> Result<(), NetworkEnded> 
             if direction == Direction::Outbound {
                 state.dialer.connected(&address, peer);
             }
-            state.connected.insert(peer, address.clone());
-            // Reputation that is down asks who is connected when it is back.
-            let _ = state.args.reputation.connected(peer, address);
+            // Another connection to a connected peer changes nothing unless requests move to it.
+            if !state.connected.contains_key(&peer) {
+                is_at(state, peer, address);
+            }
+        }
+        NetworkEvent::Moved { peer, address } => {
+            tracing::info!(%peer, %address, "another transport is in use");
+            is_at(state, peer, address);
         }
         NetworkEvent::Disconnected { peer, reason } => {
             tracing::debug!(%peer, ?reason, "disconnected");
             state.connected.remove(&peer);
+            state.dialer.disconnected(peer);
             let _ = state.args.reputation.disconnected(peer);
         }
-        NetworkEvent::DialFailed { address, reason } => {
-            tracing::debug!(%address, reason, "dial failed");
-            state.dialer.failed(state.args.clock.now(), &address);
+        NetworkEvent::DialFailed { addresses, reason } => {
+            tracing::debug!(?addresses, reason, "dial failed");
+            state.dialer.failed(state.args.clock.now(), &addresses);
         }
         NetworkEvent::Stopped { reason } => return Err(NetworkEnded(reason)),
     }
     Ok(())
+}
+
+fn is_at(state: &mut State, peer: PeerId, address: Multiaddr) {
+    state.connected.insert(peer, address.clone());
+    // Reputation that is down asks who is connected when it is back.
+    let _ = state.args.reputation.connected(peer, address);
 }
 
 fn tell_all(state: &State) {
@@ -144,5 +156,5 @@ fn tell_all(state: &State) {
 fn dial(state: &mut State) {
     let connected = &state.connected;
     let due = state.dialer.due(state.args.clock.now(), |peer| connected.contains_key(peer));
-    due.into_iter().for_each(|address| state.network.dial(address));
+    due.into_iter().for_each(|addresses| state.network.dial(addresses));
 }

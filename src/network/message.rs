@@ -11,9 +11,10 @@ use crate::{
 pub enum NetworkMsg {
     /// The network reports.
     Event(NetworkEvent),
-    /// Keep this address connected from now on.
+    /// Keep the peer at this address connected from now on.
     Dial {
-        /// With the peer id as last part.
+        /// With the peer id as last part, if that is known: then other addresses with the same one
+        /// are taken as further ways to this peer.
         address: Multiaddr,
     },
     /// Close the connection to a peer.

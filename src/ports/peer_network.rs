@@ -26,8 +26,11 @@ pub trait PeerNetwork: Send + Sync + 'static {
         range: HeightRange,
     ) -> BoxFuture<'static, Result<RangeStream, RequestError>>;
 
-    /// Tries to connect; the outcome is an event.
-    fn dial(&self, address: Multiaddr);
+    /// Tries to connect to one peer at all these addresses; the outcome is an event. Where more
+    /// than one transport gets through, the network measures them with small requests, sends all
+    /// requests over the faster, lets those under way finish, and closes the other, now and again
+    /// later. That is no business of the callers: no request fails of it.
+    fn dial(&self, addresses: Vec<Multiaddr>);
 
     /// Closes all connections to `peer`; the end is an event.
     fn disconnect(&self, peer: PeerId);
@@ -80,7 +83,7 @@ pub enum NetworkEvent {
         /// The dialable address.
         address: Multiaddr,
     },
-    /// The first connection to a peer is up.
+    /// A connection to a peer is up. Requests go over the first one until [`Self::Moved`].
     Connected {
         /// Who.
         peer: PeerId,
@@ -89,6 +92,13 @@ pub enum NetworkEvent {
         /// Who dialled.
         direction: Direction,
     },
+    /// Requests to a connected peer go over another of its connections from now on.
+    Moved {
+        /// Who.
+        peer: PeerId,
+        /// The address of its end.
+        address: Multiaddr,
+    },
     /// The last connection to a peer is gone.
     Disconnected {
         /// Who.
@@ -96,10 +106,10 @@ pub enum NetworkEvent {
         /// By whom.
         reason: DisconnectReason,
     },
-    /// A dial ended without a connection.
+    /// A dial ended without a connection, at all of its addresses.
     DialFailed {
         /// What was dialled.
-        address: Multiaddr,
+        addresses: Vec<Multiaddr>,
         /// Why, for people.
         reason: String,
     },

@@ -11,7 +11,7 @@ use super::Evidence;
 use crate::{
     ports::RequestError,
     resilience::ProbeAnswer,
-    types::{BlockRoot, Multiaddr, PeerId},
+    types::{BlockRoot, Multiaddr, PeerId, Transport},
 };
 
 /// Score of a peer nobody knows, in thousandths: neutral parts and clean behaviour, weighted.
@@ -59,6 +59,8 @@ pub struct PeerStatus {
     pub peer: String,
     /// Where.
     pub address: String,
+    /// What its requests go over; none where the address does not say.
+    pub transport: Option<Transport>,
     /// Where it stands.
     #[serde(flatten)]
     pub state: PeerState,
@@ -123,7 +125,7 @@ impl PeerBook {
         Self { genesis, ban, records: BTreeMap::new() }
     }
 
-    /// A peer connected.
+    /// A peer connected, or is reached at another address now.
     pub(super) fn connected(
         &mut self,
         now: Duration,
@@ -312,6 +314,7 @@ impl PeerBook {
             view.peers.push(PeerStatus {
                 peer: peer.to_string(),
                 address: record.address.to_string(),
+                transport: Transport::of(&record.address),
                 state: record.state.clone(),
                 blocks: record.blocks,
                 failed_blocks: record.failed_blocks,

@@ -23,7 +23,7 @@ impl ReputationHandle {
         let _ = self.child.cast(ReputationMsg::Observed { peer, evidence });
     }
 
-    /// A peer connected.
+    /// A peer connected, or is reached at another address now.
     ///
     /// # Errors
     /// [`SendError`]; reputation asks who is connected when it is back.

@@ -8,7 +8,7 @@ use crate::{
 
 /// Messages to reputation.
 pub enum ReputationMsg {
-    /// A peer connected.
+    /// A peer connected, or is reached at another address now.
     Connected {
         /// Who.
         peer: PeerId,

@@ -1,4 +1,8 @@
-use proptest::prelude::*;
+use proptest::{
+    prelude::*,
+    strategy::ValueTree as _,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
 
 use super::*;
 use crate::scheduler::{Adaptive, Settings};
@@ -490,7 +494,8 @@ fn take(world: &mut World, step: Step) {
         Step::PeerGone(seed) => world.event(DownloadEvent::PeerUnusable { peer: peer(seed) }),
         Step::PeerBanned(seed) => world.event(DownloadEvent::PeerBanned { peer: peer(seed) }),
         Step::PeerBack(seed) => {
-            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
+            let score = u16::from(seed) * 200;
+            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score });
         }
         Step::Window(last) => {
             let next = world.imported.saturating_add(1);
@@ -506,22 +511,58 @@ fn take(world: &mut World, step: Step) {
     }
 }
 
+/// What one run does, and how large its window is.
+fn plan_of_a_run() -> impl Strategy<Value = (Vec<Step>, u64)> {
+    (proptest::collection::vec(step(), 1..200), 1u64..300)
+}
+
+/// Takes all steps, and lets everything end well. Every event checks all invariants.
+fn run(steps: Vec<Step>, window: u64) {
+    let settings = Settings { window_blocks: window, ..Settings::default() };
+    let mut world = World::new(settings, 4, 300);
+    for step in steps {
+        take(&mut world, step);
+    }
+    for seed in 1..=4 {
+        take(&mut world, Step::PeerBack(seed));
+    }
+    take(&mut world, Step::Window(300));
+    world.finish();
+    assert!(world.imported >= h(300));
+}
+
 proptest! {
     #[test]
     fn every_height_has_one_state_whatever_happens_and_the_sync_completes(
-        steps in proptest::collection::vec(step(), 1..200),
-        window in 1u64..300,
+        (steps, window) in plan_of_a_run(),
     ) {
-        let settings = Settings { window_blocks: window, ..Settings::default() };
-        let mut world = World::new(settings, 4, 300);
-        for step in steps {
-            take(&mut world, step);
-        }
-        for seed in 1..=4 {
-            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
-        }
-        take(&mut world, Step::Window(300));
-        world.finish();
-        prop_assert!(world.imported >= h(300));
+        run(steps, window);
     }
+}
+
+/// The same for fixed seeds: 200 of them, or as many as `CORE_RUNS` says.
+#[test]
+fn every_height_has_one_state_in_seeded_runs() {
+    let runs = std::env::var("CORE_RUNS").map_or(200, |runs| runs.parse().unwrap());
+    let next = std::sync::atomic::AtomicU64::new(0);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if seed >= runs {
+                return;
+            }
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&seed.to_le_bytes());
+            let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+            let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+            let (steps, window) = plan_of_a_run().new_tree(&mut runner).unwrap().current();
+            let held = std::panic::catch_unwind(|| run(steps, window));
+            assert!(held.is_ok(), "seed {seed}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
 }

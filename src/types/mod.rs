@@ -7,9 +7,11 @@ mod block_ref;
 mod height;
 mod root;
 mod slot;
+mod transport;
 
 pub use block_ref::BlockRef;
 pub use height::{Height, HeightRange};
 pub use libp2p::{Multiaddr, PeerId};
 pub use root::{BlockRoot, ExecutionHash, ParseHashError};
 pub use slot::Slot;
+pub use transport::Transport;

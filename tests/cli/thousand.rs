@@ -79,7 +79,7 @@ impl Client {
         let starter = Libp2pStarter::new(Libp2pOptions::default(), Keypair::generate_ed25519());
         let (sender, mut events) = mpsc::unbounded_channel();
         let network = starter.start(Arc::new(NoBlocks), Arc::new(Events(sender))).await.unwrap();
-        network.dial(address.clone());
+        network.dial(vec![address.clone()]);
         let first = timeout(DEADLINE, events.recv()).await.expect("no connection").unwrap();
         assert!(matches!(first, NetworkEvent::Connected { .. }), "{first:?}");
         let slot = NetworkSlot::default();

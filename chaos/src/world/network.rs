@@ -148,10 +148,10 @@ impl SimNetwork {
         });
     }
 
-    fn connect(&self, peer: &SimPeer, address: Multiaddr) {
+    fn connect(&self, peer: &SimPeer, addresses: Vec<Multiaddr>) {
         if peer.is_away() {
             let reason = "nobody there".to_owned();
-            self.events.on_event(NetworkEvent::DialFailed { address, reason });
+            self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
             return;
         }
         if self.connections().contains_key(&peer.id) {
@@ -159,7 +159,8 @@ impl SimNetwork {
         }
         self.connections().insert(peer.id, Connection::open());
         self.world.trace.record(Event::Connected { peer: peer.index });
-        let (peer, direction) = (peer.id, Direction::Outbound);
+        let (address, direction) = (peer.address.clone(), Direction::Outbound);
+        let peer = peer.id;
         self.events.on_event(NetworkEvent::Connected { peer, address, direction });
     }
 
@@ -205,16 +206,17 @@ impl PeerNetwork for SimNetwork {
         async move { sent }.boxed()
     }
 
-    fn dial(&self, address: Multiaddr) {
-        let known = self.world.peers.values().find(|peer| peer.address == address).cloned();
+    fn dial(&self, addresses: Vec<Multiaddr>) {
+        let mut peers = self.world.peers.values();
+        let known = peers.find(|peer| addresses.contains(&peer.address)).cloned();
         match known {
             Some(peer) => {
                 let dialled = Arc::clone(&peer);
-                self.after(&peer, 2, move |network| network.connect(&dialled, address));
+                self.after(&peer, 2, move |network| network.connect(&dialled, addresses));
             }
             None => {
                 let reason = "no such peer".to_owned();
-                self.events.on_event(NetworkEvent::DialFailed { address, reason });
+                self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
             }
         }
     }

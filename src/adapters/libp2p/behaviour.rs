@@ -16,7 +16,7 @@ use libp2p::{
     tcp, yamux,
 };
 
-use super::codec::RangeCodec;
+use super::{codec::RangeCodec, lanes::Lanes};
 use crate::{ports::NetworkError, wire::protocol::Protocol};
 
 /// The one protocol that today's nodes serve.
@@ -45,10 +45,12 @@ const REQUEST_LIFETIME: Duration = Duration::from_secs(900);
 /// a dead peer's connection keeps its place, as nothing is ever sent on it.
 const IDLE_CONNECTION: Duration = Duration::from_secs(3600);
 
-/// Connections to one peer. Two, because both ends may dial at the same moment: with one, each
-/// end could keep the connection that the other refuses, and none would be left. More are refused
-/// after the handshake; today's nodes dial a connected peer again every 5 s for ever.
-const CONNECTIONS_PER_PEER_MAX: u32 = 2;
+/// Connections to one peer. Two over each transport, because both ends may dial at the same
+/// moment: with one, each end could keep the connection that the other refuses, and none would be
+/// left. More are refused after the handshake; today's nodes dial a connected peer again every 5 s
+/// for ever. If too low: transports cannot be compared. If too high: one peer takes the places of
+/// many.
+const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 
 /// Handshakes under way, for each direction. If too low: peers are turned away in a burst of
 /// dials. If too high: more half-open connections a stranger can make us hold (10 s each).
@@ -71,7 +73,7 @@ const QUIC_STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 #[derive(NetworkBehaviour)]
 pub(super) struct NodeBehaviour {
     limits: connection_limits::Behaviour,
-    pub(super) client: request_response::Behaviour<RangeCodec>,
+    pub(super) client: Lanes,
     pub(super) server: request_response::Behaviour<RangeCodec>,
 }
 
@@ -85,8 +87,12 @@ impl NodeBehaviour {
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
         Self {
             limits: connection_limits::Behaviour::new(limits),
-            // Slots bound ours before they get here; two more, for streams that are just ending.
-            client: role(ProtocolSupport::Outbound, OPEN_REQUESTS_MAX + 2),
+            client: Lanes::new(
+                // Slots bound ours before they get here; two more, for streams just ending.
+                (0..CONNECTIONS_PER_PEER_MAX)
+                    .map(|_| role(ProtocolSupport::Outbound, OPEN_REQUESTS_MAX + 2))
+                    .collect(),
+            ),
             server: role(ProtocolSupport::Inbound, SERVED_STREAMS_MAX),
         }
     }

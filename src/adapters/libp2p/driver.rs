@@ -7,26 +7,18 @@
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture};
-use libp2p::{
-    Swarm,
-    core::transport::ListenerId,
-    multiaddr::{Multiaddr, Protocol},
-    request_response::OutboundRequestId,
-    swarm::{
-        ConnectionId,
-        dial_opts::{DialOpts, PeerCondition},
-    },
-};
+use libp2p::{Swarm, core::transport::ListenerId, multiaddr::Multiaddr};
 use tokio::{
-    sync::{Semaphore, oneshot},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use super::{
     behaviour::NodeBehaviour,
-    describe::dial_error_text,
-    exchange::{InboundRequest, ReplySink, Request},
+    dials::Dials,
+    driver_transports::{OpenRequest, RequestKey},
+    exchange::{Answer, InboundRequest, ReplySink, Request},
+    links::Links,
     network::{Command, Inbox, RangeCall},
 };
 use crate::{
@@ -40,6 +32,10 @@ const LISTEN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long connections may take to close when the network ends. If too low: peers learn of it
 /// by a timeout. If too high: a restart waits longer.
 pub(super) const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a transport is to be measured or a connection to be closed. Unit:
+/// time. Too low: idle work. Too high: what is due is late.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Decides what a request of a peer is answered with.
 pub(super) trait Responder: Send + Sync + 'static {
@@ -68,12 +64,13 @@ pub(super) struct Driver {
     pub(super) responder: Arc<dyn Responder>,
     /// Replies to peers. At most the served streams of all connections.
     pub(super) replies: JoinSet<()>,
-    /// Connected peers, with the places for our open requests.
-    pub(super) slots: BTreeMap<PeerId, Arc<Semaphore>>,
-    /// Dials under way, by what was asked to be dialled.
-    pub(super) dials: BTreeMap<ConnectionId, Multiaddr>,
-    /// Requests under way, with the way to say why one could not be sent.
-    pub(super) requests: BTreeMap<OutboundRequestId, oneshot::Sender<RequestError>>,
+    /// Connected peers.
+    pub(super) links: Links,
+    /// Dials under way.
+    pub(super) dials: Dials,
+    /// Requests of ours under way.
+    pub(super) requests: BTreeMap<RequestKey, OpenRequest>,
+    began: Instant,
     listeners: Vec<Listener>,
     inbox: Inbox,
 }
@@ -90,9 +87,10 @@ impl Driver {
             events,
             responder,
             replies: JoinSet::new(),
-            slots: BTreeMap::new(),
-            dials: BTreeMap::new(),
+            links: Links::new(),
+            dials: Dials::default(),
             requests: BTreeMap::new(),
+            began: Instant::now(),
             listeners: Vec::new(),
             inbox,
         }
@@ -145,7 +143,14 @@ impl Driver {
         events.on_event(NetworkEvent::Stopped { reason });
     }
 
+    /// Time since the network began.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     async fn serve(&mut self) -> Result<(), ListenerLost> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = self.inbox.next() => match command {
@@ -153,6 +158,7 @@ impl Driver {
                     None => return Ok(()),
                 },
                 event = self.swarm.select_next_some() => self.on_swarm_event(event)?,
+                _ = ticks.tick() => self.on_tick(),
                 Some(reply) = self.replies.join_next() => {
                     if let Err(error) = reply {
                         tracing::error!(%error, "answering a peer panicked");
@@ -165,7 +171,7 @@ impl Driver {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Request(call) => self.request(call),
-            Command::Dial(address) => self.dial(address),
+            Command::Dial(addresses) => self.dial(addresses),
             Command::Close(peer) => {
                 // Not connected means that the end has been reported already, or will be never.
                 let _ = self.swarm.disconnect_peer_id(peer);
@@ -175,8 +181,8 @@ impl Driver {
 
     fn request(&mut self, call: RangeCall) {
         let RangeCall { peer, body, blocks_max, sent, parts, failed } = call;
-        let slot = match self.slots.get(&peer) {
-            Some(slots) => Arc::clone(slots).try_acquire_owned(),
+        let slot = match self.links.get(&peer) {
+            Some(linked) => Arc::clone(&linked.slots).try_acquire_owned(),
             None => {
                 // The caller may have given up: then nobody needs the answer.
                 let _ = failed.send(RequestError::NotConnected);
@@ -187,45 +193,9 @@ impl Driver {
             let _ = failed.send(RequestError::TooManyStreams);
             return;
         };
-        let client = &mut self.swarm.behaviour_mut().client;
-        if !client.is_connected(&peer) {
-            // The behaviour would dial it.
-            let _ = failed.send(RequestError::NotConnected);
-            return;
-        }
-        let sink = ReplySink { blocks_max, sent, parts, slot };
-        let id = client.send_request(&peer, Request { body, sink: Some(sink) });
-        self.requests.insert(id, failed);
-    }
-
-    fn dial(&mut self, address: Multiaddr) {
-        let last = address.iter().last();
-        let named_peer = if let Some(Protocol::P2p(peer)) = last { Some(peer) } else { None };
-        // From our listening port, an outbound TCP connection could meet the remains of one
-        // before it. QUIC shares its one socket and has no such trouble.
-        let over_tcp = address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
-        let options = match named_peer {
-            Some(peer) => {
-                let options = DialOpts::peer_id(peer)
-                    .addresses(vec![address.clone()])
-                    .condition(PeerCondition::DisconnectedAndNotDialing);
-                if over_tcp { options.allocate_new_port().build() } else { options.build() }
-            }
-            None => {
-                let options = DialOpts::unknown_peer_id().address(address.clone());
-                if over_tcp { options.allocate_new_port().build() } else { options.build() }
-            }
-        };
-        let id = options.connection_id();
-        match self.swarm.dial(options) {
-            Ok(()) => {
-                self.dials.insert(id, address);
-            }
-            Err(error) => {
-                let reason = dial_error_text(&error);
-                self.events.on_event(NetworkEvent::DialFailed { address, reason });
-            }
-        }
+        let answer = Answer::default();
+        let sink = ReplySink { blocks_max, sent, parts, slot, answer };
+        self.send_call(peer, Request { body, sink: Some(sink) }, failed);
     }
 
     /// Notes that a listener has got an address.

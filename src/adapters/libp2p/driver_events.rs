@@ -1,23 +1,19 @@
 //! What the swarm reports, translated: to the events of the port, to replies of peers' requests,
 //! and to the ends of our own.
 
-use std::sync::Arc;
-
 use libp2p::{
     PeerId,
-    core::ConnectedPoint,
-    request_response::{self, InboundFailure, Message, OutboundFailure},
-    swarm::{ConnectionError, ConnectionId, SwarmEvent},
+    request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure},
+    swarm::{ConnectionId, SwarmEvent},
 };
-use tokio::sync::Semaphore;
 
 use super::{
-    behaviour::{NodeBehaviourEvent, OPEN_REQUESTS_MAX},
+    behaviour::NodeBehaviourEvent,
     describe::dial_error_text,
     driver::{Driver, ListenerLost},
     exchange::{InboundRequest, Reply, ReplyWriter, Request},
 };
-use crate::ports::{Direction, DisconnectReason, NetworkEvent, RequestError};
+use crate::ports::RequestError;
 
 type RangeEvent = request_response::Event<Request, Reply>;
 
@@ -37,16 +33,16 @@ impl Driver {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established, cause, .. } => {
-                if num_established == 0 {
-                    self.on_disconnected(peer_id, cause.as_ref());
-                }
+            SwarmEvent::ConnectionClosed {
+                peer_id, connection_id, num_established, cause, ..
+            } => {
+                self.on_closed(peer_id, connection_id, (num_established, cause.as_ref()));
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                if let Some(address) = self.dials.remove(&connection_id) {
-                    let reason = dial_error_text(&error);
-                    self.events.on_event(NetworkEvent::DialFailed { address, reason });
-                }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                let reason = dial_error_text(&error);
+                tracing::debug!(peer = ?peer_id, reason, "a dial failed");
+                let failed = self.dials.failed(connection_id, reason);
+                self.report(failed);
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
                 self.listener_up(listener_id, address);
@@ -75,40 +71,16 @@ impl Driver {
         Ok(())
     }
 
-    fn on_connected(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
-        self.dials.remove(&id);
-        if self.slots.contains_key(&peer) {
-            return;
-        }
-        self.slots.insert(peer, Arc::new(Semaphore::new(OPEN_REQUESTS_MAX)));
-        let (address, direction) = match endpoint {
-            ConnectedPoint::Dialer { address, .. } => (address, Direction::Outbound),
-            ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr, Direction::Inbound),
-        };
-        let address = address.clone();
-        self.events.on_event(NetworkEvent::Connected { peer, address, direction });
-    }
-
-    fn on_disconnected(&mut self, peer: PeerId, cause: Option<&ConnectionError>) {
-        self.slots.remove(&peer);
-        let reason = match cause {
-            Some(ConnectionError::IO(_)) => DisconnectReason::Remote,
-            None | Some(ConnectionError::KeepAliveTimeout) => DisconnectReason::Local,
-        };
-        self.events.on_event(NetworkEvent::Disconnected { peer, reason });
-    }
-
     fn on_client(&mut self, event: RangeEvent) {
         match event {
-            RangeEvent::Message { message: Message::Response { request_id, .. }, .. } => {
-                self.requests.remove(&request_id);
-            }
-            RangeEvent::OutboundFailure { request_id, error, peer, .. } => {
+            RangeEvent::Message {
+                message: Message::Response { request_id, .. },
+                connection_id,
+                ..
+            } => self.request_ended((connection_id, request_id), None),
+            RangeEvent::OutboundFailure { request_id, error, peer, connection_id } => {
                 tracing::trace!(%peer, %error, "a request ended early");
-                if let Some(failed) = self.requests.remove(&request_id) {
-                    // Nobody listens once the request is on the wire: its reply tells the end.
-                    let _ = failed.send(request_error(&error));
-                }
+                self.request_ended((connection_id, request_id), Some(request_error(&error)));
             }
             // The client takes no requests.
             RangeEvent::Message { message: Message::Request { .. }, .. }
@@ -121,9 +93,13 @@ impl Driver {
         match event {
             RangeEvent::Message {
                 peer,
-                message: Message::Request { request, channel, .. },
-                ..
+                connection_id,
+                message: Message::Request { request_id, request, channel },
             } => {
+                let linked = self.links.get_mut(&peer);
+                if let Some(link) = linked.and_then(|linked| linked.link(connection_id)) {
+                    link.reply_began(request_id);
+                }
                 let (writer, reply) = ReplyWriter::channel();
                 let server = &mut self.swarm.behaviour_mut().server;
                 if server.send_response(channel, reply).is_ok() {
@@ -131,19 +107,32 @@ impl Driver {
                     self.replies.spawn(self.responder.respond(request));
                 }
             }
-            RangeEvent::InboundFailure { peer, error, .. } => match error {
-                InboundFailure::Timeout
-                | InboundFailure::ConnectionClosed
-                | InboundFailure::UnsupportedProtocols
-                | InboundFailure::ResponseOmission
-                | InboundFailure::Io(_) => {
-                    tracing::debug!(%peer, %error, "a reply was not taken to its end");
+            RangeEvent::InboundFailure { peer, connection_id, request_id, error } => {
+                match error {
+                    InboundFailure::Timeout
+                    | InboundFailure::ConnectionClosed
+                    | InboundFailure::UnsupportedProtocols
+                    | InboundFailure::ResponseOmission
+                    | InboundFailure::Io(_) => {
+                        tracing::debug!(%peer, %error, "a reply was not taken to its end");
+                    }
                 }
-            },
+                self.reply_ended(peer, connection_id, request_id);
+            }
+            RangeEvent::ResponseSent { peer, connection_id, request_id } => {
+                self.reply_ended(peer, connection_id, request_id);
+            }
             // The server sends no requests.
             RangeEvent::Message { message: Message::Response { .. }, .. }
-            | RangeEvent::OutboundFailure { .. }
-            | RangeEvent::ResponseSent { .. } => {}
+            | RangeEvent::OutboundFailure { .. } => {}
+        }
+    }
+
+    fn reply_ended(&mut self, peer: PeerId, connection: ConnectionId, request: InboundRequestId) {
+        let linked = self.links.get_mut(&peer);
+        if let Some(link) = linked.and_then(|linked| linked.link(connection)) {
+            link.reply_ended(request);
+            self.close_left(peer);
         }
     }
 }

@@ -3,10 +3,18 @@
 //! Both directions are bounded channels, so that a slow reader on one end stops the reading or
 //! writing of the stream, and by its flow control the peer.
 
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
 use bytes::Bytes;
 use futures::stream;
 use libp2p::PeerId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::ports::{RangeStream, RequestError};
 
@@ -38,6 +46,40 @@ pub(super) struct ReplySink {
     pub(super) parts: mpsc::Sender<ReplyPart>,
     /// Frees the place among the peer's open requests when the stream is done with.
     pub(super) slot: OwnedSemaphorePermit,
+    /// Notes when the answer begins.
+    pub(super) answer: Answer,
+}
+
+/// How long the answer to a request of ours took to begin. Clones note and tell the same.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    asked: Instant,
+    took: Arc<OnceLock<Duration>>,
+}
+
+impl Default for Answer {
+    /// Of a request that is asked now.
+    fn default() -> Self {
+        Self { asked: Instant::now(), took: Arc::default() }
+    }
+}
+
+impl Answer {
+    /// It begins now, if it did not before.
+    pub(super) fn begins(&self) {
+        self.took.get_or_init(|| self.asked.elapsed());
+    }
+
+    /// The time from the request to the first byte of its answer, or to the clean end of an empty
+    /// one.
+    pub(super) fn took(&self) -> Option<Duration> {
+        self.took.get().copied()
+    }
+
+    /// The time since the request.
+    pub(super) fn waited(&self) -> Duration {
+        self.asked.elapsed()
+    }
 }
 
 /// One step of a reply.

@@ -2,9 +2,9 @@
 //! QUIC on the same port number, and `/eth2/chain/req/blocks_by_range/1/ssz_snappy` as client and
 //! server.
 //!
-//! Owns: sockets, connections and their limits, streams and their framing, the node key. Does not
-//! own: whom to ask for what, deadlines of requests, retries, redialling, what a block means; the
-//! callers of [`crate::ports::PeerNetwork`] do.
+//! Owns: sockets, connections and their limits, which transport to a peer is used, streams and
+//! their framing, the node key. Does not own: whom to ask for what, deadlines of requests, retries,
+//! redialling, what a block means; the callers of [`crate::ports::PeerNetwork`] do.
 //!
 //! Commands come in by the port and events go out by [`crate::ports::NetworkEvents`]; blocks of a
 //! reply travel from the stream to the caller one by one with back-pressure, and so do served
@@ -21,10 +21,15 @@ mod behaviour;
 mod block_server;
 mod codec;
 mod describe;
+mod dials;
 mod driver;
+mod driver_dials;
 mod driver_events;
+mod driver_transports;
 mod exchange;
 mod identity;
+mod lanes;
+mod links;
 mod network;
 mod options;
 pub mod raw_server;
@@ -33,6 +38,7 @@ mod sockets;
 mod starter;
 #[cfg(test)]
 mod tests;
+mod transport_choice;
 
 pub use exchange::{InboundRequest, ReplyGone, ReplyWriter};
 pub use identity::{KeyError, load_or_create};

@@ -22,7 +22,7 @@ const COMMANDS_WAITING_MAX: usize = 256;
 /// What the swarm's task is asked to do.
 pub(super) enum Command {
     Request(RangeCall),
-    Dial(Multiaddr),
+    Dial(Vec<Multiaddr>),
     Close(PeerId),
 }
 
@@ -122,14 +122,14 @@ impl PeerNetwork for Libp2pNetwork {
         })
     }
 
-    fn dial(&self, address: Multiaddr) {
-        if let Err(error) = self.commands.try_send(Command::Dial(address.clone())) {
+    fn dial(&self, addresses: Vec<Multiaddr>) {
+        if let Err(error) = self.commands.try_send(Command::Dial(addresses.clone())) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "too many commands are waiting",
                 mpsc::error::TrySendError::Closed(_) => "the network has ended",
             };
             let reason = reason.to_owned();
-            self.events.on_event(NetworkEvent::DialFailed { address, reason });
+            self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
         }
     }
 

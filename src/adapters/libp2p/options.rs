@@ -12,9 +12,10 @@ pub struct Libp2pOptions {
     /// kept for later starts. Empty: dial only.
     pub listen: Vec<Multiaddr>,
     /// Connections open at once, both directions together; a peer that we dial while it dials us
-    /// counts twice. At most three quarters may be inbound, so that no crowd of strangers can
-    /// keep us from dialling. Default 64. If too low: few peers to choose from, and others cannot
-    /// sync from us. If too high: memory, about 1 MiB a busy connection.
+    /// counts twice, and so does, while they are compared, one reached over two transports.
+    /// At most three quarters may be inbound, so that no crowd of strangers can keep us from
+    /// dialling. Default 64. If too low: few peers to choose from, and others cannot sync from us.
+    /// If too high: memory, about 1 MiB a busy connection.
     pub connections_max: u32,
     /// Replies being sent at once to all peers together; more wait their turn. Default 64.
     /// If too low: one slow reader delays many. If too high: memory, up to 4 MiB each when the

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::exchange::{ReplyPart, ReplySink};
+use super::exchange::{Answer, ReplyPart, ReplySink};
 use crate::{
     ports::RequestError,
     wire::response::{Chunk, ChunkDecoder, ChunkProgress},
@@ -47,11 +47,11 @@ pub(super) async fn read_reply<T>(io: &mut T, sink: ReplySink) -> io::Result<()>
 where
     T: AsyncRead + Unpin + Send,
 {
-    let ReplySink { blocks_max, sent, parts, slot } = sink;
+    let ReplySink { blocks_max, sent, parts, slot, answer } = sink;
     // The caller may be gone already: `deliver` finds out.
     let _ = sent.send(());
     let mut buffer = vec![0; READ_BYTES];
-    match deliver(io, &mut buffer, blocks_max, &parts).await {
+    match deliver(io, &mut buffer, blocks_max, (&parts, &answer)).await {
         Outcome::End => {
             finish(&parts, slot, ReplyPart::End).await;
             Ok(())
@@ -81,7 +81,7 @@ async fn deliver<T>(
     io: &mut T,
     buffer: &mut [u8],
     blocks_max: u64,
-    parts: &mpsc::Sender<ReplyPart>,
+    (parts, answer): (&mpsc::Sender<ReplyPart>, &Answer),
 ) -> Outcome
 where
     T: AsyncRead + Unpin + Send,
@@ -89,7 +89,11 @@ where
     let mut decoder = ChunkDecoder::for_blocks();
     let mut blocks_left = blocks_max;
     loop {
-        let count = match read_some(io, buffer, parts, blocks_left == 0).await {
+        let read = read_some(io, buffer, parts, blocks_left == 0).await;
+        if read.is_ok() {
+            answer.begins();
+        }
+        let count = match read {
             Ok(0) if decoder.finish().is_ok() => return Outcome::End,
             Ok(0) => return Outcome::Failed(RequestError::Cut),
             Ok(count) => count,

@@ -12,13 +12,7 @@ use std::{
 
 use libp2p::multiaddr::{Multiaddr, Protocol};
 
-use crate::ports::NetworkError;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transport {
-    Tcp,
-    Quic,
-}
+use crate::{ports::NetworkError, types::Transport};
 
 /// An address that this build can listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

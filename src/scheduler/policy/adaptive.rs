@@ -154,12 +154,16 @@ impl Adaptive {
         view: &DownloadView<'_>,
     ) -> Option<u64> {
         let in_time = self.in_time(now, view);
+        // Only who is at work: nothing else would make the wait end.
+        let busy: Vec<_> = self
+            .ready(now, start, view)
+            .filter(|other| other.load.is_proven() && other.work.requests > 0)
+            .filter(|other| !self.has_room(now, other, start, view))
+            .collect();
         while size > 0 {
             let arrives = best.load.arrives_in(best.work, size);
-            let earlier = |other: &Candidate<'_>| {
-                other.load.is_proven() && other.load.arrives_in(other.work, size) < arrives
-            };
-            if arrives <= in_time || !self.ready(now, start, view).any(|other| earlier(&other)) {
+            let earlier = |other: &Candidate<'_>| other.load.arrives_in(other.work, size) < arrives;
+            if arrives <= in_time || !busy.iter().any(earlier) {
                 return Some(size);
             }
             size /= 2;

@@ -124,6 +124,16 @@ fn slow_peer_gets_nothing_that_others_would_wait_for() {
 }
 
 #[test]
+fn nobody_waits_for_a_peer_that_has_nothing_to_do() {
+    let mut desk = Desk::new(Settings::default(), 40);
+    // The second one would be earlier, but its score makes the first the better choice.
+    desk.join_measured(1, 100, 50 * MS);
+    desk.join_measured(2, 110, 50 * MS);
+    desk.peers.get_mut(&peer(2)).unwrap().score = 100;
+    assert!(desk.ask().is_some_and(|first| first.peer == peer(1)));
+}
+
+#[test]
 fn slow_peer_that_is_alone_gets_everything() {
     let mut desk = Desk::new(Settings::default(), 10);
     desk.join_measured(1, 1, 500 * MS);

@@ -17,6 +17,8 @@ use alys_sync::{
 };
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+#[cfg(feature = "quic")]
+use tokio::sync::watch;
 
 use super::TestChain;
 
@@ -71,6 +73,32 @@ pub fn one_block(
             }
             drop(request);
             counter.leave();
+        }
+        .boxed()
+    }
+}
+
+/// Answers single blocks at once, and ranges when `gate` is open; tells how many have waited.
+#[cfg(feature = "quic")]
+pub fn gated(
+    chain: Arc<TestChain>,
+    gate: watch::Receiver<bool>,
+    waits: watch::Sender<usize>,
+) -> impl Fn(RawRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+    let waits = Arc::new(waits);
+    move |request| {
+        let (chain, mut gate) = (Arc::clone(&chain), gate.clone());
+        let waits = Arc::clone(&waits);
+        async move {
+            let blocks = honest(&chain, &request);
+            if blocks.len() > 1 {
+                waits.send_modify(|waits| *waits += 1);
+                // A test that has ended lets them go.
+                let _ = gate.wait_for(|open| *open).await;
+            }
+            for block in &blocks {
+                send(&request.reply, block).await;
+            }
         }
         .boxed()
     }

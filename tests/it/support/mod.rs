@@ -2,9 +2,15 @@
 
 pub mod behaviour;
 mod chains;
+#[cfg(feature = "quic")]
+mod far_tcp;
+mod growing;
 mod node;
 mod servers;
 
 pub use chains::{TestChain, generated, golden};
+#[cfg(feature = "quic")]
+pub use far_tcp::FarTcp;
+pub use growing::Growing;
 pub use node::{DEADLINE, TestNode, config};
 pub use servers::{Server, serve, serve_raw};

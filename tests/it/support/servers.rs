@@ -8,7 +8,7 @@ use alys_sync::{
         raw_server::{RawRequest, RawServer},
     },
     ports::{BlockSource, NetworkEvent, NetworkEvents, NetworkStarter as _, PeerNetwork},
-    types::{Multiaddr, PeerId},
+    types::{Multiaddr, PeerId, Transport},
 };
 use futures::future::BoxFuture;
 use libp2p::identity::Keypair;
@@ -21,7 +21,22 @@ pub struct Server {
     pub peer: PeerId,
     /// Where it can be dialled: over TCP.
     pub address: Multiaddr,
+    /// The same over QUIC.
+    #[cfg(feature = "quic")]
+    pub quic: Multiaddr,
     _running: Running,
+}
+
+impl Server {
+    fn new(peer: PeerId, addresses: &[Multiaddr], running: Running) -> Self {
+        Self {
+            peer,
+            address: over(Transport::Tcp, addresses),
+            #[cfg(feature = "quic")]
+            quic: over(Transport::Quic, addresses),
+            _running: running,
+        }
+    }
 }
 
 enum Running {
@@ -39,13 +54,18 @@ impl NetworkEvents for Addresses {
     }
 }
 
-async fn tcp(mut addresses: mpsc::UnboundedReceiver<Multiaddr>) -> Multiaddr {
-    loop {
-        let address = timeout(DEADLINE, addresses.recv()).await.unwrap().unwrap();
-        if address.to_string().contains("/tcp/") {
-            return address;
-        }
+/// The addresses a server announces: one for each transport.
+async fn announced(mut addresses: mpsc::UnboundedReceiver<Multiaddr>) -> Vec<Multiaddr> {
+    let mut all = Vec::new();
+    for _ in listen_addresses("127.0.0.1".parse().unwrap(), 0) {
+        all.push(timeout(DEADLINE, addresses.recv()).await.unwrap().unwrap());
     }
+    all
+}
+
+fn over(transport: Transport, addresses: &[Multiaddr]) -> Multiaddr {
+    let fits = |address: &&Multiaddr| Transport::of(address) == Some(transport);
+    addresses.iter().find(fits).unwrap().clone()
 }
 
 /// A server of today's protocol over `source`.
@@ -55,8 +75,8 @@ pub async fn serve(source: Arc<dyn BlockSource>) -> Server {
     let starter = Libp2pStarter::new(options, Keypair::generate_ed25519());
     let (events, addresses) = mpsc::unbounded_channel();
     let network = starter.start(source, Arc::new(Addresses(events))).await.unwrap();
-    let address = tcp(addresses).await;
-    Server { peer: starter.peer_id(), address, _running: Running::Honest { _network: network } }
+    let running = Running::Honest { _network: network };
+    Server::new(starter.peer_id(), &announced(addresses).await, running)
 }
 
 /// A server that answers each request as `script` does.
@@ -68,6 +88,6 @@ where
     let server = RawServer::start(Keypair::generate_ed25519(), Arc::new(Addresses(events)), script)
         .await
         .unwrap();
-    let address = tcp(addresses).await;
-    Server { peer: server.peer_id(), address, _running: Running::Raw { _server: server } }
+    let peer = server.peer_id();
+    Server::new(peer, &announced(addresses).await, Running::Raw { _server: server })
 }

@@ -1,51 +1,19 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use alys_sync::{
-    ports::{BlockSource, ChainError},
-    types::{BlockRef, Height},
-};
-use bytes::Bytes;
+use alys_sync::types::Height;
 
-use crate::support::{TestChain, TestNode, config, golden, serve};
-
-/// A peer whose chain grows.
-struct Growing(Mutex<Arc<TestChain>>);
-
-impl Growing {
-    fn now(&self) -> Arc<TestChain> {
-        Arc::clone(&self.0.lock().unwrap())
-    }
-}
-
-impl BlockSource for Growing {
-    fn head(&self) -> BlockRef {
-        self.now().head()
-    }
-
-    fn oldest(&self) -> Height {
-        Height::GENESIS
-    }
-
-    fn read(
-        &self,
-        start: Height,
-        blocks_max: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ChainError> {
-        self.now().read(start, blocks_max, bytes_max)
-    }
-}
+use crate::support::{Growing, TestNode, config, golden, serve};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn synced_node_follows_a_network_that_grows() {
     let chain = golden();
-    let growing = Arc::new(Growing(Mutex::new(Arc::new(chain.until(300)))));
+    let growing = Arc::new(Growing::new(chain.until(300)));
     let server = serve(growing.clone()).await;
     let node = TestNode::fresh(&chain, config(&[&server])).await;
     node.node.start_sync(None).await.unwrap();
     assert_eq!(node.until_synced().await.current_height, Height::new(300));
     for height in [301, 302, 310, 900] {
-        *growing.0.lock().unwrap() = Arc::new(chain.until(height));
+        growing.grow(chain.until(height));
         node.until_height(height).await;
         assert_eq!(node.until_synced().await.current_height, Height::new(height));
     }

@@ -5,4 +5,6 @@ mod commands;
 mod follow;
 mod killed_children;
 mod restart;
+#[cfg(feature = "quic")]
+mod transports;
 mod whole_chain;

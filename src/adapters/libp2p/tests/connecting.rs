@@ -90,6 +90,7 @@ async fn connections_tell_who_dialled_and_who_left() {
     let found = |event: &NetworkEvent| match event {
         NetworkEvent::Connected { direction, .. } => Some(*direction),
         NetworkEvent::Listening { .. }
+        | NetworkEvent::Moved { .. }
         | NetworkEvent::Disconnected { .. }
         | NetworkEvent::DialFailed { .. }
         | NetworkEvent::Stopped { .. } => None,
@@ -98,11 +99,12 @@ async fn connections_tell_who_dialled_and_who_left() {
         NetworkEvent::Disconnected { reason, .. } => Some(*reason),
         NetworkEvent::Listening { .. }
         | NetworkEvent::Connected { .. }
+        | NetworkEvent::Moved { .. }
         | NetworkEvent::DialFailed { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
     for address in b.addresses.clone() {
-        a.network.dial(address);
+        a.network.dial(vec![address]);
         assert_eq!(a.events.find(found).await, Direction::Outbound);
         assert_eq!(b.events.find(found).await, Direction::Inbound);
         a.network.disconnect(b.peer);
@@ -128,13 +130,13 @@ async fn dials_that_cannot_work_say_why() {
         ("/ip4/127.0.0.1/tcp/9/ws".parse().unwrap(), "unsupported"),
         ("/memory/5".parse().unwrap(), "unsupported"),
     ] {
-        node.network.dial(address.clone());
+        node.network.dial(vec![address.clone()]);
         let reason = node.events.dial_failure().await.to_lowercase();
         assert!(reason.contains(expected), "{address}: {reason}");
     }
     node.connect(other.peer, &tcp(&other.addresses)).await;
     other.events.connected(node.peer).await;
-    node.network.dial(tcp(&other.addresses));
+    node.network.dial(vec![tcp(&other.addresses)]);
     assert!(node.events.dial_failure().await.contains("already connected"));
 }
 
@@ -146,9 +148,9 @@ fn without_peer(address: &Multiaddr) -> Multiaddr {
 async fn names_are_resolved_and_ourselves_are_found_behind_one() {
     let mut node = Node::empty().await;
     let other = Node::empty().await;
-    node.network.dial(by_name(&other.addresses));
+    node.network.dial(vec![by_name(&other.addresses)]);
     node.events.connected(other.peer).await;
-    node.network.dial(by_name(&node.addresses));
+    node.network.dial(vec![by_name(&node.addresses)]);
     assert_eq!(node.events.dial_failure().await, "this is our own address");
 }
 
@@ -163,8 +165,8 @@ async fn peers_that_dial_each_other_at_once_stay_connected() {
         let source = MemorySource::filled(3, 10);
         let mut a = Node::new(Arc::clone(&source)).await;
         let mut b = Node::new(Arc::clone(&source)).await;
-        a.network.dial(tcp(&b.addresses));
-        b.network.dial(tcp(&a.addresses));
+        a.network.dial(vec![tcp(&b.addresses)]);
+        b.network.dial(vec![tcp(&a.addresses)]);
         a.events.connected(b.peer).await;
         b.events.connected(a.peer).await;
         for _ in 0..10 {
@@ -175,18 +177,18 @@ async fn peers_that_dial_each_other_at_once_stay_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_dials_again_and_again_gets_two_connections_at_most() {
+async fn a_peer_that_dials_again_and_again_gets_four_connections_at_most() {
     let source = MemorySource::filled(3, 10);
     let server = Node::new(Arc::clone(&source)).await;
     // Without a peer id in the address, nothing on this side keeps it from dialling again.
     let address = without_peer(&tcp(&server.addresses));
     let mut client = Node::empty().await;
-    for _ in 0..2 {
-        client.network.dial(address.clone());
+    for _ in 0..4 {
+        client.network.dial(vec![address.clone()]);
+        client.events.connected(server.peer).await;
     }
-    client.events.connected(server.peer).await;
     for _ in 0..5 {
-        client.network.dial(address.clone());
+        client.network.dial(vec![address.clone()]);
         let reason = client.events.dial_failure().await;
         assert!(reason.contains("limit"), "{reason}");
     }
@@ -207,7 +209,7 @@ async fn inbound_connections_leave_room_for_our_own_dials() {
         guests.push(guest);
     }
     let mut fourth = Node::empty().await;
-    fourth.network.dial(tcp(&full.addresses));
+    fourth.network.dial(vec![tcp(&full.addresses)]);
     // Both ends finish the handshake before the limit is applied.
     fourth.events.connected(full.peer).await;
     fourth.events.disconnected(full.peer).await;

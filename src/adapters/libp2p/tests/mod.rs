@@ -4,6 +4,8 @@ mod connecting;
 mod fetching;
 mod hostile;
 mod serving;
+#[cfg(feature = "quic")]
+mod transports;
 
 use std::{
     net::Ipv4Addr,
@@ -128,6 +130,7 @@ impl Events {
                 self.find(|event| match event {
                     NetworkEvent::Listening { address } => Some(address.clone()),
                     NetworkEvent::Connected { .. }
+                    | NetworkEvent::Moved { .. }
                     | NetworkEvent::Disconnected { .. }
                     | NetworkEvent::DialFailed { .. }
                     | NetworkEvent::Stopped { .. } => None,
@@ -157,6 +160,7 @@ impl Events {
             NetworkEvent::DialFailed { reason, .. } => Some(reason.clone()),
             NetworkEvent::Listening { .. }
             | NetworkEvent::Connected { .. }
+            | NetworkEvent::Moved { .. }
             | NetworkEvent::Disconnected { .. }
             | NetworkEvent::Stopped { .. } => None,
         })
@@ -201,7 +205,7 @@ impl Node {
     }
 
     async fn connect(&mut self, to: PeerId, address: &Multiaddr) {
-        self.network.dial(address.clone());
+        self.network.dial(vec![address.clone()]);
         self.events.connected(to).await;
     }
 
