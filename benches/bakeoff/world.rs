@@ -23,8 +23,8 @@ use super::{
     policies::Contender,
 };
 
-/// All memory. Unit: bytes. Source: of the sizes that a node is run with, one that 64 blocks of a
-/// request fit into 32 times. Too low: nothing but the front is asked for. Too high: no limit.
+/// All memory. Unit: bytes. Source: what the links together bring in some six seconds. Too low: all
+/// policies do is to wait for the front. Too high: it bounds none of them.
 const BUDGET_BYTES: u64 = 64 << 20;
 /// How often the core looks at the time by itself. Source: the scheduler's.
 const TICK: Duration = Duration::from_millis(50);
@@ -402,3 +402,7 @@ impl World {
         self.told.extend(peer.map(|peer| DownloadEvent::PeerUnusable { peer }));
     }
 }
+
+#[cfg(test)]
+#[path = "world/tests.rs"]
+mod tests;

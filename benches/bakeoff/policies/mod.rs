@@ -180,7 +180,7 @@ mod tests {
         pub(super) fn deliver(&mut self, request: RequestId, waited: Duration) {
             let Assignment { peer, range, .. } = self.open[&request];
             let (blocks, bytes) = (range.count(), range.count() * 10_000);
-            let piece = ArrivedPiece { request, peer, blocks, bytes, waited };
+            let piece = ArrivedPiece { request, peer, blocks, bytes, got: blocks, waited };
             self.policy.arrived(self.now, &piece);
             self.end(request, blocks, ReplyEnd::Closed);
         }
