@@ -1,6 +1,6 @@
 //! How much of what the links of honest peers carry a sync uses, in virtual time.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use alys_sync::{config::SyncConfig, types::Height, wire::response::encode_block_chunk};
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub struct LinkOptions {
     pub bytes_per_second: u64,
     /// Round trips to measure.
     pub round_trips: Vec<Duration>,
+    /// The node's overall limit of downloads, if it has one. Unit: bytes a second.
+    pub bytes_per_second_max: Option<NonZeroU64>,
 }
 
 /// Why nothing was measured.
@@ -62,6 +64,8 @@ pub struct LinkReport {
     pub seconds: f64,
     /// Bytes of the chain as they travel over what all links carry in that time: 0 to 1.
     pub utilisation: f64,
+    /// Bytes of blocks imported in that time. Unit: bytes a second of virtual time.
+    pub bytes_per_second: f64,
     /// From the first request to the first import. Unit: seconds of virtual time.
     pub first_import_seconds: f64,
     /// Blocks that were delivered more than once, of all that were delivered.
@@ -85,6 +89,8 @@ fn measure_one(
     let delay = round_trip / 2;
     let speed = LinkSpeed { delay, bytes_per_second: options.bytes_per_second };
     let peer = |seed| PeerPlan { role: Role::Honest, seed, speed };
+    let mut config = SyncConfig::default();
+    config.download.bytes_per_second_max = options.bytes_per_second_max;
     let plan = Plan {
         seed: 0,
         peers: (0..options.peers as u64).map(peer).collect(),
@@ -93,7 +99,7 @@ fn measure_one(
         faults_for: Duration::ZERO,
         write_takes: Duration::ZERO,
         healed_link: speed,
-        config: SyncConfig::default(),
+        config,
     };
     let outcome =
         run(&plan, fixture, None).map_err(|source| LinksError::Run { round_trip, source })?;
@@ -112,8 +118,10 @@ fn measure_one(
     };
     let delivered = times(|event| matches!(event, Event::Delivered { .. })).count() as f64;
     let heights = (1..=options.blocks).filter_map(|height| fixture.block(Height::new(height)));
+    let blocks: Vec<_> = heights.collect();
+    let imported: usize = blocks.iter().map(|block| block.len()).sum();
     // As they travel: compressed, with their frames.
-    let chunks = heights.filter_map(|block| encode_block_chunk(&block).ok());
+    let chunks = blocks.iter().filter_map(|block| encode_block_chunk(block).ok());
     let bytes: usize = chunks.map(|chunk| chunk.len()).sum();
     let seconds = (last - asked).as_secs_f64();
     let carried = seconds * options.peers as f64 * options.bytes_per_second as f64;
@@ -121,6 +129,7 @@ fn measure_one(
         round_trip_seconds: round_trip.as_secs_f64(),
         seconds,
         utilisation: bytes as f64 / carried,
+        bytes_per_second: imported as f64 / seconds,
         first_import_seconds: (first - asked).as_secs_f64(),
         duplicate_fraction: 1.0 - options.blocks as f64 / delivered,
     })

@@ -3,7 +3,7 @@
 //! People read stderr; the last line of stdout is one JSON object. Exit codes: 0 when all
 //! invariants held, 1 when one broke, 2 when nothing could be run.
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, num::NonZeroU64, process::ExitCode, sync::Arc, time::Duration};
 
 use chaos::{
     children::{Options, run_all},
@@ -59,6 +59,9 @@ enum Scenario {
         /// The round trip to each peer; several are measured one after the other. Unit: ms.
         #[arg(long, value_delimiter = ',', default_values_t = [5, 50, 150])]
         round_trips: Vec<u64>,
+        /// The node's overall limit of downloads; none if not given. Unit: megabits a second.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        limit_megabits: Option<u64>,
         /// Print nothing but the JSON report.
         #[arg(long)]
         json: bool,
@@ -82,11 +85,24 @@ fn main() -> ExitCode {
         Scenario::Children { runs, seed, blocks, jobs, json } => {
             children(Options { runs, seed, blocks, jobs }, json)
         }
-        Scenario::Links { blocks, transaction_bytes, peers, megabits, round_trips, json } => {
-            let bytes_per_second = megabits * 1_000_000 / 8;
-            let round_trips = round_trips.into_iter().map(Duration::from_millis).collect();
-            let options =
-                LinkOptions { blocks, transaction_bytes, peers, bytes_per_second, round_trips };
+        Scenario::Links {
+            blocks,
+            transaction_bytes,
+            peers,
+            megabits,
+            round_trips,
+            limit_megabits,
+            json,
+        } => {
+            let bytes = |megabits: u64| megabits.saturating_mul(1_000_000) / 8;
+            let options = LinkOptions {
+                blocks,
+                transaction_bytes,
+                peers,
+                bytes_per_second: bytes(megabits),
+                round_trips: round_trips.into_iter().map(Duration::from_millis).collect(),
+                bytes_per_second_max: limit_megabits.map(bytes).and_then(NonZeroU64::new),
+            };
             measure(&options, json)
         }
         Scenario::Replay { seed, blocks, events } => replay(seed, blocks, events),

@@ -1,6 +1,6 @@
 //! A few seeds of whole runs, and how far they repeat.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use chaos::{
     children::{Options, run_all},
@@ -47,10 +47,26 @@ fn far_peer_over_a_wide_link_has_more_on_the_way_than_a_few_hundred_blocks() {
         peers: 1,
         bytes_per_second: 12_500_000,
         round_trips: vec![round_trip],
+        bytes_per_second_max: None,
     };
     let report = &measure(&options).unwrap()[0];
     let at_256_a_round_trip = 4_000.0 / 256.0 * round_trip.as_secs_f64();
     assert!(report.seconds < at_256_a_round_trip, "{report:?}");
     assert!(report.utilisation > 0.0 && report.utilisation <= 1.0, "{report:?}");
     assert!((0.0..0.05).contains(&report.duplicate_fraction), "{report:?}");
+}
+
+#[test]
+fn overall_limit_of_downloads_is_used_and_kept() {
+    let options = LinkOptions {
+        blocks: 300,
+        transaction_bytes: 8_000,
+        peers: 4,
+        bytes_per_second: 1_000_000,
+        round_trips: vec![Duration::from_millis(50)],
+        bytes_per_second_max: NonZeroU64::new(400_000),
+    };
+    let report = &measure(&options).unwrap()[0];
+    // What is asked to learn how high the chain is, counts too.
+    assert!((320_000.0..=405_000.0).contains(&report.bytes_per_second), "{report:?}");
 }

@@ -18,7 +18,8 @@ use alys_sync::{
     coordinator::{FailureReason, Phase, SyncStatus},
     http::StatusServer,
     node::{Node, NodeError, Ports},
-    ports::{BlockSource as _, OsEntropy, RayonCompute, SystemClock},
+    ports::{BlockSource as _, Chain, OsEntropy, RayonCompute, SystemClock},
+    scheduler::WindowGauge,
     types::{BlockRef, Height, Multiaddr},
     validation::process_cpu,
 };
@@ -121,6 +122,15 @@ pub(crate) struct RunningNode {
 impl RunningNode {
     /// Starts a node that syncs to `target`, or to the head of the network.
     pub(crate) async fn start(plan: NodePlan, target: Option<Height>) -> Result<Self, Ending> {
+        Self::start_over(plan, target, |store| Arc::new(store)).await
+    }
+
+    /// The same over the chain that `chain_of` makes of its store.
+    pub(crate) async fn start_over(
+        plan: NodePlan,
+        target: Option<Height>,
+        chain_of: impl FnOnce(ChainStore) -> Arc<dyn Chain>,
+    ) -> Result<Self, Ending> {
         let (dir, genesis) = (plan.data_dir.clone(), plan.genesis.clone());
         let (store, journal, key) = blocking(move || {
             let store = open_store(&dir, &genesis)?;
@@ -137,7 +147,7 @@ impl RunningNode {
         let ports = Ports {
             verifier: Arc::new(Verifier::new(Arc::clone(&plan.spec))),
             spec: plan.spec,
-            chain: Arc::new(store.clone()),
+            chain: chain_of(store.clone()),
             journal: Arc::new(journal),
             network: Arc::new(Libp2pStarter::new(options, key)),
             compute: Arc::new(RayonCompute::new(plan.workers).map_err(Ending::failed)?),
@@ -195,6 +205,11 @@ impl RunningNode {
                 () = stop.asked() => return Watched::Stopped,
             }
         }
+    }
+
+    /// The figures of the download window; `None` while the scheduler does not answer.
+    pub(crate) async fn window(&self) -> Option<WindowGauge> {
+        self.node.window().await.ok()
     }
 
     fn cost_so_far(&self) -> Cost {

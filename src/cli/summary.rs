@@ -69,7 +69,8 @@ pub(crate) struct Summary {
     last: SyncStatus,
     /// The hashes of execution blocks were not checked.
     pub(crate) synthetic_payloads: bool,
-    peak_memory_bytes: Option<u64>,
+    /// The most memory that this process used for it. `None` where the system does not tell.
+    pub(crate) peak_memory_bytes: Option<u64>,
 }
 
 impl Summary {
@@ -110,6 +111,12 @@ impl Summary {
         self.cost.share(self.cost.verification.signature_cpu)
     }
 
+    /// Of all CPU time of this process, the part that went into verification: 0 to 1. `None` where
+    /// the system does not tell.
+    pub(crate) fn verification_cpu_share(&self) -> Option<f64> {
+        self.cost.share(self.cost.verification.cpu())
+    }
+
     /// The object for machines.
     pub(crate) fn json(&self) -> Value {
         json!({
@@ -128,7 +135,7 @@ impl Summary {
             "verification": self.cost.verification_json(),
             "cpu_seconds": self.cost.cpu.map(|cpu| cpu.as_secs_f64()),
             "signature_cpu_share": self.signature_cpu_share(),
-            "verification_cpu_share": self.cost.share(self.cost.verification.cpu()),
+            "verification_cpu_share": self.verification_cpu_share(),
             "head": self.head.root,
             "synthetic_payloads": self.synthetic_payloads,
         })

@@ -62,6 +62,10 @@ pub struct WindowReport {
     pub hedges_sent: u64,
     /// How often the second peer was first.
     pub hedges_won: u64,
+    /// Bytes of blocks received since the scheduler started that went on to verification.
+    pub used_bytes: u64,
+    /// Bytes that did not: they came twice, or late, or to learn how high a chain is.
+    pub unused_bytes: u64,
 }
 
 /// What verification has done and cost. CPU time is zero where the system does not tell it.
@@ -137,6 +141,8 @@ impl From<WindowGauge> for WindowReport {
             released_blocks: gauge.released_blocks,
             hedges_sent: gauge.hedges_sent,
             hedges_won: gauge.hedges_won,
+            used_bytes: gauge.used_bytes,
+            unused_bytes: gauge.unused_bytes,
         }
     }
 }

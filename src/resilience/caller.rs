@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroU64,
-    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,6 +53,7 @@ pub struct PeerCaller {
     open: Arc<Mutex<BTreeMap<PeerId, u32>>>,
     limits: Arc<PeerLimits>,
     download_limit: DownloadLimit,
+    received: Arc<AtomicU64>,
 }
 
 impl PeerCaller {
@@ -62,7 +66,13 @@ impl PeerCaller {
     ) -> Self {
         let download_limit = DownloadLimit::new(Arc::clone(&clock), bytes_per_second);
         let limits = Arc::new(PeerLimits::new(clock));
-        Self { network, open: Arc::default(), limits, download_limit }
+        let (open, received) = (Arc::default(), Arc::default());
+        Self { network, open, limits, download_limit, received }
+    }
+
+    /// Bytes of all blocks that were received so far, whatever became of them.
+    pub fn received_bytes(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// Asks `peer` for `range`. Each block, the first one too, must arrive within `deadline` of
@@ -88,9 +98,9 @@ impl PeerCaller {
         let stream = timeout(deadline, request)
             .await
             .map_err(|_| RequestError::TimedOut { waited: deadline })??;
-        let (left, limits) = (range.count(), Arc::clone(&self.limits));
-        let download_limit = self.download_limit.clone();
-        Ok(RangeCall { stream, deadline, left, span, limits, download_limit, peer, _open: open })
+        let left = range.count();
+        let caller = self.clone();
+        Ok(RangeCall { stream, deadline, left, span, caller, peer, _open: open })
     }
 }
 
@@ -100,8 +110,7 @@ pub struct RangeCall {
     deadline: Duration,
     left: u64,
     span: Span,
-    limits: Arc<PeerLimits>,
-    download_limit: DownloadLimit,
+    caller: PeerCaller,
     peer: PeerId,
     _open: OpenRequest,
 }
@@ -119,7 +128,7 @@ impl RangeCall {
             return None;
         }
         // No deadline runs meanwhile: the peer has sent what it may.
-        self.download_limit.ready().await;
+        self.caller.download_limit.ready().await;
         let next = match timeout(self.deadline, self.stream.next()).await {
             Ok(next) => next,
             Err(_) => Some(Err(RequestError::TimedOut { waited: self.deadline })),
@@ -127,12 +136,14 @@ impl RangeCall {
         match &next {
             Some(Ok(block)) => {
                 self.left -= 1;
-                self.download_limit.charge(block.len() as u64);
+                let bytes = block.len() as u64;
+                self.caller.download_limit.charge(bytes);
+                self.caller.received.fetch_add(bytes, Ordering::Relaxed);
             }
             Some(Err(error)) => {
                 self.left = 0;
                 if let RequestError::RateLimited { .. } = error {
-                    self.limits.has_refused(self.peer);
+                    self.caller.limits.has_refused(self.peer);
                 }
                 tracing::debug!(parent: &self.span, %error, "reply failed");
             }

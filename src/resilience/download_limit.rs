@@ -23,11 +23,13 @@ pub(super) struct DownloadLimit {
     bytes_per_second: Option<NonZeroU64>,
     /// When everything that came so far is paid for.
     paid_at: Arc<Mutex<Duration>>,
+    /// Replies wait in the order in which they came, or a few would take everything.
+    queue: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl DownloadLimit {
     pub(super) fn new(clock: Arc<dyn Clock>, bytes_per_second: Option<NonZeroU64>) -> Self {
-        Self { clock, bytes_per_second, paid_at: Arc::default() }
+        Self { clock, bytes_per_second, paid_at: Arc::default(), queue: Arc::default() }
     }
 
     /// Waits until one more block may be read. Dropping the wait changes nothing.
@@ -35,6 +37,7 @@ impl DownloadLimit {
         if self.bytes_per_second.is_none() {
             return;
         }
+        let _turn = self.queue.lock().await;
         loop {
             let paid_at = *self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
             let debt = paid_at.saturating_sub(self.clock.now());

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    SchedulerMsg, Settings,
+    SchedulerMsg, Settings, WindowGauge,
     core::{DownloadCore, DownloadEffect, DownloadEvent, Held},
     fetch::{self, Fetch, FetchContext},
     message::FetchReport,
@@ -75,6 +75,8 @@ pub struct State {
     peers: BTreeSet<PeerId>,
     tasks: JoinSet<()>,
     fetches: BTreeMap<RequestId, Task>,
+    /// Bytes that were received before this incarnation.
+    received_before: u64,
 }
 
 /// A fetch task.
@@ -100,6 +102,7 @@ impl Actor for DownloadScheduler {
                 Box::new(Adaptive::new(args.settings.clone())),
                 args.settings.requests_per_peer_max,
             ),
+            received_before: args.caller.received_bytes(),
             args,
             peers: BTreeSet::new(),
             tasks: JoinSet::new(),
@@ -161,10 +164,17 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<DownloadEvent<Arc<Seg
         }
         SchedulerMsg::ReadGauge { reply } => {
             // Who no longer waits for the answer needs none.
-            let _ = reply.send(state.core.gauge());
+            let _ = reply.send(gauge(state));
             Vec::new()
         }
     }
+}
+
+fn gauge(state: &State) -> WindowGauge {
+    let mut gauge = state.core.gauge();
+    let received = state.args.caller.received_bytes().saturating_sub(state.received_before);
+    gauge.unused_bytes = received.saturating_sub(gauge.used_bytes);
+    gauge
 }
 
 /// Fetch tasks that ended without saying so: nothing more will be heard of their requests.

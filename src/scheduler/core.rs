@@ -107,6 +107,7 @@ pub struct DownloadCore<S> {
     bytes_per_block: u64,
     hedges_sent: u64,
     hedges_won: u64,
+    used_bytes: u64,
 }
 
 impl<S: Held> DownloadCore<S> {
@@ -131,6 +132,7 @@ impl<S: Held> DownloadCore<S> {
             bytes_per_block: BYTES_PER_BLOCK_FIRST,
             hedges_sent: 0,
             hedges_won: 0,
+            used_bytes: 0,
         }
     }
 
@@ -316,6 +318,7 @@ impl<S: Held> DownloadCore<S> {
         flight.since = now;
         flight.missing = missing.split_at(blocks).1;
         let got = flight.got();
+        self.used_bytes = self.used_bytes.saturating_add(bytes);
         if let Some(work) = self.peers.get_mut(&peer) {
             work.blocks -= blocks;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::alys;
+use crate::support::{Running, alys};
 
 /// The figures that are ratios.
 const RATIOS: [&str; 7] = [
@@ -91,4 +91,103 @@ async fn bakeoff_knows_its_policies_and_mixes() {
     ] {
         alys(&["bench", "bakeoff", option, name]).await.refused(2, &[option, said]);
     }
+}
+/// The figures of `bench sync` that are one number.
+const SYNC_FIGURES: [&str; 10] = [
+    "old_algorithm_blocks_per_second",
+    "one_peer_ratio",
+    "eight_peers_ratio",
+    "verification_cpu_share",
+    "duplicate_fraction",
+    "hedges_sent",
+    "hanging_peer_cost",
+    "one_block_servers_share",
+    "peak_memory_bytes_throttled",
+    "hedges_won",
+];
+
+/// Asserts that of all figures exactly `measured` are there.
+fn measured_only(answer: &Value, measured: &[&str]) {
+    for key in SYNC_FIGURES {
+        let figure = answer.get(key).unwrap_or_else(|| panic!("no {key}: {answer}"));
+        assert_eq!(figure.is_number(), measured.contains(&key), "{key}: {answer}");
+        assert!(figure.is_number() || figure.is_null(), "{key}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn bench_sync_holds_ours_against_the_old_algorithm() {
+    let args = ["bench", "sync", "--quick", "--only", "peers", "--blocks", "150", "--json"];
+    let answer = alys(&args).await.done();
+    assert_eq!((&answer["quick"], &answer["rounds"]), (&json!(true), &json!(1)));
+    let measured = ["one_peer_ratio", "eight_peers_ratio", "verification_cpu_share"];
+    measured_only(&answer, &[&measured[..], &["old_algorithm_blocks_per_second"]].concat());
+    assert!(answer["old_algorithm_comparable"].is_boolean(), "{answer}");
+    let key = "without_execution_blocks_per_second";
+    let old = answer["speeds"]["old"][key].as_f64().unwrap();
+    let real = answer["old_algorithm_blocks_per_second"].as_f64().unwrap();
+    assert!(0.0 < real, "{answer}");
+    let speeds = rows(&answer["speeds"], "ours");
+    assert_eq!(column(&answer["speeds"], "ours", "peers"), [1, 8]);
+    for row in speeds {
+        let [speed, over] = ["blocks_per_second", "over_old"].map(|key| row[key].as_f64().unwrap());
+        assert!((over - speed / old).abs() < 1e-6 * over && old > 0.0, "{row} {old}");
+    }
+    assert_eq!(answer["speeds"]["chain_blocks"], 150);
+    let bytes = answer["speeds"]["block_bytes"].as_f64().unwrap();
+    assert!((bytes / 1_800.0 - 1.0).abs() < 0.05, "{bytes}");
+}
+
+#[tokio::test]
+async fn bench_sync_measures_links_bad_peers_and_memory() {
+    let args = ["bench", "sync", "--quick", "--only", "links,hanging,one-block,memory", "--json"];
+    let sizes = ["--link-blocks", "40", "--one-block-blocks", "300"];
+    let args = [&args[..], &sizes, &["--memory-bytes-chain", "3000000"]].concat();
+    let answer = alys(&args).await.done();
+    let not_measured = ["old_algorithm_blocks_per_second", "one_peer_ratio", "eight_peers_ratio"];
+    let not_measured = [&not_measured[..], &["verification_cpu_share"]].concat();
+    let measured = SYNC_FIGURES.into_iter().filter(|key| !not_measured.contains(key));
+    measured_only(&answer, &measured.collect::<Vec<_>>());
+    let links = rows(&answer["links"], "rows");
+    assert_eq!(column(&answer["links"], "rows", "round_trip_ms"), [5, 50, 150]);
+    for row in links {
+        let used = row["utilisation"].as_f64().unwrap();
+        assert!(0.0 < used && used < 1.0, "no link carries more than its rate: {row}");
+        assert_eq!(answer["link_utilisation"][row["round_trip_ms"].to_string()], used);
+        assert!(row["duplicate_fraction"].as_f64().unwrap() > 0.0, "encryption takes some: {row}");
+        let [first, all] =
+            ["first_import_seconds", "seconds"].map(|key| row[key].as_f64().unwrap());
+        assert!(0.0 < first && first <= all, "{row}");
+        let lost = ["start", "middle", "end"].map(|part| row["lost_seconds"][part].as_f64());
+        let lost: f64 = lost.map(Option::unwrap).iter().sum();
+        assert!(0.0 < lost && lost < all, "what is not used is lost: {row}");
+    }
+    assert!(answer["links"]["travelling_block_bytes"].as_u64().unwrap() >= 64_000, "{answer}");
+    let share = answer["one_block_servers_share"].as_f64().unwrap();
+    assert!(0.0 < share && share <= 1.0, "{answer}");
+    let memory = &answer["memory"];
+    let [free, slow] =
+        ["bytes_per_second", "throttled_bytes_per_second"].map(|key| memory[key].as_f64().unwrap());
+    assert!((free / slow - 10.0).abs() < 0.1, "{memory}");
+    assert!(memory["throttled_seconds"].as_f64().unwrap() * slow > 2e6, "{memory}");
+}
+
+#[tokio::test]
+async fn bench_sync_refuses_what_it_does_not_measure() {
+    for (option, value, said) in [
+        ("--only", "all", "one-block"),
+        ("--rounds", "0", "1..=100"),
+        ("--link-blocks", "0", "1..="),
+    ] {
+        alys(&["bench", "sync", option, value]).await.refused(2, &[option, said]);
+    }
+}
+
+#[tokio::test]
+async fn interrupted_bench_sync_leaves_no_process_behind() {
+    let mut bench = Running::start(&["bench", "sync", "--only", "peers", "--json"]);
+    bench.until_says("old algorithm").await;
+    bench.signal("INT").await;
+    // The serving processes hold the same standard error: it ends when the last of them does.
+    bench.ended().await.refused(130, &["interrupted"]);
 }

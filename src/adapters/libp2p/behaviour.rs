@@ -8,6 +8,7 @@ use std::time::Duration;
 use libp2p::{
     StreamProtocol, Swarm, SwarmBuilder,
     connection_limits::{self, ConnectionLimits},
+    core::upgrade,
     dns::{ResolverConfig, ResolverOpts},
     identity::Keypair,
     noise, request_response,
@@ -137,7 +138,15 @@ pub(super) fn build_swarm(
         Ok::<_, NetworkError>(builder)
     };
     let behaviour = || NodeBehaviour::new(connections_max);
-    let settings = |config: swarm::Config| config.with_idle_connection_timeout(IDLE_CONNECTION);
+    let settings = |config: swarm::Config| {
+        // The one protocol of a stream is named and used in the same breath. The other way, which
+        // waits for the peer's yes, takes another round trip for each request; the bytes are the
+        // same. A peer's no comes as the first answer (see `reply_reader`).
+        let eager = upgrade::Version::V1Lazy;
+        config
+            .with_idle_connection_timeout(IDLE_CONNECTION)
+            .with_substream_upgrade_protocol_override(eager)
+    };
     match transports()?.with_dns() {
         Ok(builder) => {
             let Ok(builder) = builder.with_behaviour(|_| behaviour());

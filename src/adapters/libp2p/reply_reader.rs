@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use futures::io::{AsyncRead, AsyncReadExt};
+use libp2p::core::upgrade::NegotiationError;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep, timeout_at},
@@ -139,7 +140,16 @@ where
         biased;
         () = parts.closed() => Err(Outcome::Abandoned),
         () = sleep(CLOSE_WAIT_MAX), if only_end_expected => Err(Outcome::End),
-        read = io.read(buffer) => read.map_err(|_| Outcome::Failed(RequestError::Cut)),
+        read = io.read(buffer) => read.map_err(|error| Outcome::Failed(failure(&error))),
+    }
+}
+
+/// What a failed read says. A request goes out with the name of its protocol, before the peer has
+/// agreed to it, so that a no is the first that is read.
+fn failure(error: &io::Error) -> RequestError {
+    match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(NegotiationError::Failed) => RequestError::Unsupported,
+        Some(NegotiationError::ProtocolError(_)) | None => RequestError::Cut,
     }
 }
 

@@ -107,17 +107,17 @@ impl Report {
             "seeds": self.seeds,
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
         });
-        for headline in self.headlines() {
-            json[headline.key] = json!(headline.value);
+        for (key, headline) in self.headlines() {
+            json[key] = json!(headline.value);
         }
         json
     }
 
-    fn headlines(&self) -> [Headline; 4] {
+    fn headlines(&self) -> [(&'static str, Headline); 4] {
         let of = &self.headlines;
         let headline = |key, text: &str, value, bound| {
             let (text, bound) = (text.to_owned(), Some(bound));
-            Headline { key, text, value, bound }
+            (key, Headline { text, value, bound })
         };
         [
             headline(
@@ -164,6 +164,6 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f)?;
-        self.headlines().iter().try_for_each(|headline| writeln!(f, "{headline}"))
+        self.headlines().iter().try_for_each(|(_, headline)| writeln!(f, "{headline}"))
     }
 }

@@ -1,18 +1,16 @@
-//! Figures that say much in one number, and what they should reach.
+//! A measurement that says much in one number, with the bound that it is to keep.
 
 use std::fmt;
 
-/// A figure that says much in one number. Shown as one line.
+/// The number, and what it is to be.
 pub(super) struct Headline {
-    /// Its key in the JSON.
-    pub(super) key: &'static str,
     pub(super) text: String,
-    /// None where it was not measured.
+    /// `None` where it was not measured.
     pub(super) value: Option<f64>,
     pub(super) bound: Option<Bound>,
 }
 
-/// What to reach. Shown, never asserted: a machine may be busy.
+/// The figure to reach. Shown, never asserted: a machine may be busy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Bound {
     AtMost(f64),
@@ -39,10 +37,10 @@ impl fmt::Display for Bound {
 
 impl fmt::Display for Headline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { text, value, bound, .. } = self;
+        let Self { text, value, bound } = self;
         match value {
-            Some(value) => write!(f, "{text:<56} {value:>6.3}")?,
-            None => write!(f, "{text:<56} {:>6}", "-")?,
+            Some(value) => write!(f, "{text:<56} {value:>7.3}")?,
+            None => write!(f, "{text:<56} {:>7}", "-")?,
         }
         match (bound, value.zip(*bound).map(|(value, bound)| bound.is_met(value))) {
             (Some(bound), Some(true)) => write!(f, "  {bound}: met"),
@@ -62,5 +60,15 @@ mod tests {
         assert!(most.is_met(0.4) && most.is_met(0.1) && !most.is_met(0.41));
         assert!(least.is_met(1.8) && least.is_met(2.0) && !least.is_met(1.79));
         assert!(!most.is_met(f64::NAN) && !least.is_met(f64::NAN));
+    }
+
+    #[test]
+    fn headline_says_whether_its_bound_is_met_and_nothing_where_nothing_was_measured() {
+        let headline = |value, bound| Headline { text: "x".to_owned(), value, bound }.to_string();
+        let bound = Some(Bound::AtLeast(2.0));
+        assert!(headline(Some(2.5), bound).ends_with("2.500  at least 2.00: met"));
+        assert!(headline(Some(1.5), bound).ends_with("1.500  at least 2.00: missed"));
+        assert!(headline(Some(1.5), None).ends_with("1.500"));
+        assert!(headline(None, bound).ends_with(" -"));
     }
 }

@@ -38,17 +38,17 @@ impl Report {
             "pool": self.pool,
             "demo": self.demo.json(),
         });
-        for headline in self.headlines() {
-            json[headline.key] = json!(headline.value);
+        for (key, headline) in self.headlines() {
+            json[key] = json!(headline.value);
         }
         json
     }
 
-    fn headlines(&self) -> Vec<Headline> {
+    fn headlines(&self) -> Vec<(&'static str, Headline)> {
         let usual = self.batch_of(HEADLINE_AUTHORITIES);
         let most = self.batch_of(MOST_AUTHORITIES);
         let of_n = format!("n = {HEADLINE_BATCH}, {HEADLINE_AUTHORITIES} authorities");
-        let headline = |key, text: String, value, bound| Headline { key, text, value, bound };
+        let headline = |key, text: String, value, bound| (key, Headline { text, value, bound });
         let mut all = vec![
             headline(
                 "grouped_over_single",
@@ -163,6 +163,9 @@ impl fmt::Display for Report {
             writeln!(f, "{busy}")?;
         }
         writeln!(f, "\ndemo\n{}", self.demo)?;
-        self.headlines().iter().try_for_each(|headline| writeln!(f, "{headline}"))
+        for (_, headline) in self.headlines() {
+            writeln!(f, "{headline}")?;
+        }
+        Ok(())
     }
 }

@@ -64,6 +64,11 @@ fn cpu_of(work: Work<'_>) -> Result<(bool, Duration), MeasureError> {
 pub(super) struct Samples(Vec<f64>);
 
 impl Samples {
+    /// These figures, one for each round.
+    pub(super) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+        Self(figures.into_iter().collect())
+    }
+
     /// Adds the figure of the next round.
     pub(super) fn push(&mut self, time: Duration) {
         self.0.push(time.as_secs_f64());

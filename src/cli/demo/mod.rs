@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use self::{prepared::Prepared, scratch::WorkDir, servers::Servers};
+pub(crate) use self::{prepared::Prepared, scratch::WorkDir, servers::Servers};
 use super::{
     Answer, Context, Ending, blocking,
     node::{Goal, NodePlan, RunningNode, Watched},

@@ -28,13 +28,13 @@ const SPEC: &str = "chain.json";
 
 /// The chain to serve and to sync.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) chain: PathBuf,
-    pub(super) spec_file: PathBuf,
-    pub(super) spec: Arc<ChainSpec>,
-    pub(super) genesis: Genesis,
+pub(crate) struct Prepared {
+    pub(crate) chain: PathBuf,
+    pub(crate) spec_file: PathBuf,
+    pub(crate) spec: Arc<ChainSpec>,
+    pub(crate) genesis: Genesis,
     /// The last block.
-    pub(super) head: BlockRef,
+    pub(crate) head: BlockRef,
 }
 
 /// Which chain is wanted.

@@ -1,4 +1,4 @@
-//! The directory that a demo works in.
+//! The directory that a demo or a measurement works in.
 
 use std::{
     fs, io,
@@ -14,7 +14,7 @@ const NAMES_MAX: u32 = 16;
 
 /// A directory to work in: the operator's, or one of our own that is removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct WorkDir {
+pub(crate) struct WorkDir {
     path: PathBuf,
     ours: bool,
 }
@@ -30,7 +30,7 @@ struct CannotMake {
 
 impl WorkDir {
     /// The directory `given`, made if it is missing, or a new one for temporary files.
-    pub(super) fn open(given: Option<&Path>) -> Result<Self, Ending> {
+    pub(crate) fn open(given: Option<&Path>) -> Result<Self, Ending> {
         let cannot = |path: &Path| {
             let path = path.to_owned();
             move |source| Ending::bad_input(CannotMake { path, source })
@@ -43,7 +43,7 @@ impl WorkDir {
         let base = std::env::temp_dir();
         let mut attempt = 0;
         loop {
-            let name = format!("alys-sync-demo-{}-{}", std::process::id(), time.as_nanos());
+            let name = format!("alys-sync-{}-{}", std::process::id(), time.as_nanos());
             let path = base.join(format!("{name}-{attempt}"));
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path, ours: true }),
@@ -56,7 +56,7 @@ impl WorkDir {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

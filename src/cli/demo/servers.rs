@@ -1,10 +1,13 @@
-//! The serving peers of a demo: processes of their own, none of which outlives this one.
+//! The serving peers of a demo or a measurement: processes of their own, none of which outlives
+//! this one.
 //!
-//! Each is this program with `serve`. It ends when its standard input does, so that even a demo
-//! that is killed leaves none behind, and is in a process group of its own, so that a Ctrl-C
-//! reaches the demo alone and the peers last as long as the demo wants them.
+//! Each is this program with `serve` or another command that serves. It ends when its standard
+//! input does, so that even a demo that is killed leaves none behind, and is in a process group of
+//! its own, so that a Ctrl-C reaches the demo alone and the peers last as long as the demo wants
+//! them.
 
 use std::{
+    ffi::OsString,
     io,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -30,7 +33,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a serving peer is of no use.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ServerFailure {
+pub(crate) enum ServerFailure {
     #[error("cannot start a serving process")]
     Start(#[source] io::Error),
     #[error("cannot read what serving process {number} says")]
@@ -51,7 +54,7 @@ pub(super) enum ServerFailure {
 
 /// The processes. Dropping it kills them.
 #[derive(Debug)]
-pub(super) struct Servers {
+pub(crate) struct Servers {
     servers: Vec<Server>,
 }
 
@@ -67,20 +70,31 @@ struct Server {
 }
 
 impl Servers {
-    /// Starts `count` processes and waits until each of them listens.
-    pub(super) async fn start(prepared: &Prepared, count: u8) -> Result<Self, Ending> {
-        let all = (1..=usize::from(count)).map(|number| Server::start(prepared, number));
+    /// Starts `count` processes that serve the chain, and waits until each of them listens.
+    pub(crate) async fn start(prepared: &Prepared, count: u8) -> Result<Self, Ending> {
+        let mut serve = Vec::from(
+            ["serve", "--exit-with-stdin", "--listen", "/ip4/127.0.0.1/tcp/0"].map(OsString::from),
+        );
+        serve.extend(["--chain-spec".into(), prepared.spec_file.clone().into()]);
+        serve.extend(["--chain".into(), prepared.chain.clone().into()]);
+        Self::start_with(&serve, count).await
+    }
+
+    /// Starts `count` processes of this program with the arguments `serve`, and waits until each of
+    /// them has printed where it listens. They must end when their standard input does.
+    pub(crate) async fn start_with(serve: &[OsString], count: u8) -> Result<Self, Ending> {
+        let all = (1..=usize::from(count)).map(|number| Server::start(serve, number));
         let servers = try_join_all(all).await.map_err(Ending::failed)?;
         Ok(Self { servers })
     }
 
     /// Where they listen.
-    pub(super) fn addresses(&self) -> Vec<Multiaddr> {
+    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
         self.servers.iter().map(|server| server.address.clone()).collect()
     }
 
     /// Waits until one of them has ended by itself. Cancel-safe.
-    pub(super) async fn one_ended(&self) -> ServerFailure {
+    pub(crate) async fn one_ended(&self) -> ServerFailure {
         let ends = self.servers.iter().map(|server| {
             Box::pin(async {
                 // Nobody waits for the others' locks: each has its own.
@@ -93,21 +107,17 @@ impl Servers {
     }
 
     /// Ends them in order; kills those that do not.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         join_all(self.servers.into_iter().map(Server::stop)).await;
     }
 }
 
 impl Server {
-    async fn start(prepared: &Prepared, number: usize) -> Result<Self, ServerFailure> {
+    async fn start(serve: &[OsString], number: usize) -> Result<Self, ServerFailure> {
         let program = std::env::current_exe().map_err(ServerFailure::Start)?;
         let mut child = Command::new(program)
-            .args(["serve", "--exit-with-stdin", "--log", "warn"])
-            .args(["--listen", "/ip4/127.0.0.1/tcp/0"])
-            .arg("--chain-spec")
-            .arg(&prepared.spec_file)
-            .arg("--chain")
-            .arg(&prepared.chain)
+            .args(serve)
+            .args(["--log", "warn"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)

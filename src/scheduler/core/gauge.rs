@@ -53,12 +53,19 @@ pub struct WindowGauge {
     pub hedges_sent: u64,
     /// How often the second peer was first.
     pub hedges_won: u64,
+    /// What of the blocks received since the scheduler started went on to verification. Unit:
+    /// bytes.
+    pub used_bytes: u64,
+    /// What did not, so far: it came twice, or from a request that was given up, or was asked for
+    /// to learn how high a chain is. Unit: bytes.
+    pub unused_bytes: u64,
 }
 
 impl WindowGauge {
     /// Whether no height of the window is under way.
     pub fn is_empty(&self) -> bool {
-        Self { hedges_sent: 0, hedges_won: 0, ..*self } == Self::default()
+        let Self { hedges_sent, hedges_won, used_bytes, unused_bytes, .. } = *self;
+        *self == Self { hedges_sent, hedges_won, used_bytes, unused_bytes, ..Self::default() }
     }
 }
 
@@ -100,6 +107,8 @@ impl<S: Held> DownloadCore<S> {
             released_blocks: blocks(&self.released),
             hedges_sent: self.hedges_sent,
             hedges_won: self.hedges_won,
+            used_bytes: self.used_bytes,
+            unused_bytes: 0,
         }
     }
 }

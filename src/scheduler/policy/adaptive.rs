@@ -35,14 +35,14 @@ const TURN_BLOCKS: u64 = 1;
 /// many parts of it. Source: guided self-scheduling; 2 leaves room for peers that differ. Too low:
 /// the last request of one peer is waited for by all. Too high: many small requests.
 const SHARES_OF_THE_END: u64 = 2;
-/// A share of the end is no less than what the peer delivers in this time. Unit: time. Too low: many
-/// small requests. Too high: the end is that uneven.
+/// A share of the end is no less than what the peer delivers in this time. Unit: time. Too low:
+/// many small requests. Too high: the end is that uneven.
 const SHORTEST_SHARE: Duration = Duration::from_millis(50);
 
 /// The best score. Unit: thousandths.
 const SCORE_MAX: u16 = 1_000;
-/// The score below which nobody is ranked lower. Unit: thousandths. Too low: such a peer gets nothing
-/// but its turns. Too high: bad peers are chosen as if they were better.
+/// The score below which nobody is ranked lower. Unit: thousandths. Too low: such a peer gets
+/// nothing but its turns. Too high: bad peers are chosen as if they were better.
 const SCORE_LEAST: u16 = 100;
 
 /// Our policy. See the module.

@@ -106,6 +106,7 @@ async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() 
     assert_eq!(status.head, chain.head.root);
     let window = node.node.window().await.unwrap();
     assert!(window.hedges_won > 0, "{window:?}");
+    assert!(window.unused_bytes < window.used_bytes, "{window:?}");
     assert_eq!(state_of(&node, &hangs), PeerState::Usable, "slow is not false");
     node.stop().await;
 }

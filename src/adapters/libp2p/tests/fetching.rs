@@ -2,6 +2,11 @@
 
 use futures::future::{join_all, poll_immediate};
 use libp2p::{SwarmBuilder, noise, swarm::dummy, tcp as tcp_transport, yamux};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::*;
 use crate::adapters::libp2p::behaviour::OPEN_REQUESTS_MAX;
@@ -118,7 +123,7 @@ async fn a_reader_that_stops_stops_the_server_over_quic() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_31st_open_request_is_refused_here_and_a_free_place_is_used_again() {
-    let (release, released) = tokio::sync::watch::channel(false);
+    let (release, released) = watch::channel(false);
     let (server, client) = raw_pair(move |request| {
         let mut released = released.clone();
         Box::pin(async move {
@@ -205,4 +210,52 @@ async fn a_lost_connection_cuts_the_open_requests() {
     let last = timeout(HANG, stream.next()).await.unwrap();
     assert_eq!(last, Some(Err(RequestError::Cut)));
     assert_eq!(stream.next().await, None);
+}
+
+/// Relays connections to the TCP address `to`; holds back what the server sends while `held`.
+async fn relay_to(to: &Multiaddr, held: watch::Receiver<bool>) -> Multiaddr {
+    let port =
+        to.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
+    let server = (Ipv4Addr::LOCALHOST, port.unwrap());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let own_port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) =
+            TcpStream::connect(server).await.unwrap().into_split();
+        let answers = async move {
+            let (mut held, mut bytes) = (held, vec![0; 4096]);
+            while let Ok(count @ 1..) = from_server.read(&mut bytes).await {
+                held.wait_for(|held| !held).await.unwrap();
+                to_client.write_all(&bytes[..count]).await.unwrap();
+            }
+        };
+        tokio::join!(tokio::io::copy(&mut from_client, &mut to_server), answers)
+    });
+    to.replace(1, |_| Some(Protocol::Tcp(own_port))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_does_not_wait_until_the_peer_agrees_to_the_protocol() {
+    let (asked, mut requests) = mpsc::channel(1);
+    let (sender, mut events) = Events::channel();
+    let script = move |request: RawRequest| {
+        let asked = asked.clone();
+        Box::pin(async move { asked.send(request.body.len()).await.unwrap() }) as BoxFuture<_>
+    };
+    let server = RawServer::start(Keypair::generate_ed25519(), sender, script).await.unwrap();
+    let (hold, held) = watch::channel(false);
+    let address = relay_to(&tcp(&events.addresses().await), held).await;
+    let mut node = Node::empty().await;
+    node.connect(server.peer_id(), &address).await;
+    hold.send_replace(true);
+    let fetching = node.fetch(server.peer_id(), 1, 1);
+    let answered = async {
+        // No byte of the server has come back to us since the request.
+        assert!(timeout(HANG, requests.recv()).await.unwrap().is_some());
+        hold.send_replace(false);
+    };
+    let (fetched, ()) = tokio::join!(fetching, answered);
+    assert_eq!(fetched, Fetched { blocks: Vec::new(), error: None });
 }
