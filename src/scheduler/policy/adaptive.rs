@@ -211,8 +211,10 @@ impl DownloadPolicy for Adaptive {
                 Some(due) => (due, TURN_BLOCKS),
                 None => {
                     let size = |peer: &Candidate<'_>| peer.load.request_size(view.bytes_per_block);
+                    // Compared by the same blocks, or who sends few at once would always be first.
+                    let common = with_room().map(|peer| size(&peer)).min()?;
                     let best = with_room()
-                        .min_by_key(|peer| peer.rank(size(peer), self.settings.allocation))?;
+                        .min_by_key(|peer| peer.rank(common, self.settings.allocation))?;
                     let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
                     let size = size(&best).min(near).min(self.share_of_the_end(best, view));
                     let size = size.min(self.allotted(now, &best, start, view)).min(wanted.count());

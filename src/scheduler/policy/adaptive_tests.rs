@@ -134,6 +134,24 @@ fn nobody_waits_for_a_peer_that_has_nothing_to_do() {
 }
 
 #[test]
+fn connection_that_breaks_is_one_failure_however_many_requests_were_open() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 2_000, 50 * MS);
+    let open = desk.settle().len() as u64;
+    assert!(open > 3, "{open}");
+    for request in 0..open {
+        let (asked, got, end) = (16, 0, ReplyEnd::Failed);
+        let (request, next) = (RequestId(request), Height::new(1));
+        let over = EndedReply { request, peer: peer(1), asked, got, next, end };
+        desk.policy.ended(desk.now, &over);
+    }
+    *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork { score: 500, ..PeerWork::default() };
+    assert_eq!(desk.ask(), None, "it is paused");
+    desk.now += 250 * MS;
+    assert!(desk.ask().is_some());
+}
+
+#[test]
 fn slow_peer_that_is_alone_gets_everything() {
     let mut desk = Desk::new(Settings::default(), 10);
     desk.join_measured(1, 1, 500 * MS);

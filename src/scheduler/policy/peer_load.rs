@@ -56,6 +56,7 @@ pub(super) struct PeerLoad {
     full_replies: u32,
     proven: bool,
     failures: u32,
+    failed_at: Option<Duration>,
     paused_until: Duration,
     lacks: Option<(Height, Duration)>,
     /// When it was asked last, or joined.
@@ -71,6 +72,7 @@ impl PeerLoad {
             full_replies: 0,
             proven: false,
             failures: 0,
+            failed_at: None,
             paused_until: Duration::ZERO,
             lacks: None,
             asked_at: now,
@@ -159,7 +161,7 @@ impl PeerLoad {
     }
 
     pub(super) fn ended(&mut self, reply: &EndedReply, now: Duration, settings: &Settings) {
-        self.rate.ended(reply.request);
+        let sent_at = self.rate.ended(reply.request).unwrap_or(now);
         if reply.got > 0 {
             self.proven = true;
             self.failures = 0;
@@ -173,7 +175,10 @@ impl PeerLoad {
                 self.size = reply.got;
                 self.full_replies = 0;
             }
+            // A connection that breaks fails all that was open at once: that is one failure.
+            ReplyEnd::Failed if self.failed_at.is_some_and(|failed_at| sent_at <= failed_at) => {}
             ReplyEnd::Failed => {
+                self.failed_at = Some(now);
                 let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
                 self.failures += 1;
                 self.pause(now, pause);

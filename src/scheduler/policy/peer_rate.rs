@@ -32,8 +32,8 @@ const FORGET: f64 = 64.0;
 const MEASURED_MIN: Duration = Duration::from_millis(1);
 
 /// A busy peer is measured over at least this long. Unit: time. Source: longer than the pieces of
-/// a reply wait for each other. Too low: a burst looks like a rate. Too high: a new peer is slow for
-/// longer than it has to be.
+/// a reply wait for each other. Too low: a burst looks like a rate. Too high: a new peer is slow
+/// for longer than it has to be.
 const BUSY_MIN: Duration = Duration::from_millis(150);
 /// And at most over this long, before it is measured afresh. Too low: noise. Too high: a peer that
 /// became faster is noticed late.
@@ -110,11 +110,13 @@ impl PeerRate {
         (self.delivered - delivered) as f64 / took.as_secs_f64()
     }
 
-    pub(super) fn ended(&mut self, request: RequestId) {
-        self.sent.remove(&request);
+    /// A reply is over; when its request was sent.
+    pub(super) fn ended(&mut self, request: RequestId) -> Option<Duration> {
+        let sent = self.sent.remove(&request);
         if self.sent.is_empty() {
             self.busy = None;
         }
+        sent.map(|sent| sent.at)
     }
 
     /// How many blocks it should have outstanding. At least 1.
