@@ -63,6 +63,35 @@ async fn bench_refuses_numbers_that_measure_nothing() {
     }
 }
 
+#[tokio::test]
+async fn bakeoff_tells_a_row_for_each_policy_and_mix_and_what_it_comes_to() {
+    let args = ["bench", "bakeoff", "--seeds", "1", "--mix", "mixed-speeds,lossy"];
+    let some = ["--policy", "ours,fixed-256", "--json"];
+    let answer = alys(&[&args[..], &some].concat()).await.done();
+    assert_eq!(column(&answer, "rows", "mix"), ["mixed-speeds", "mixed-speeds", "lossy", "lossy"]);
+    assert_eq!(column(&answer, "rows", "policy"), ["ours", "fixed-256", "ours", "fixed-256"]);
+    for row in rows(&answer, "rows") {
+        let figure = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("no {key}: {row}"));
+        assert!(figure("seconds") > 1.0 && figure("gap_seconds") > 0.0, "{row}");
+        assert!(figure("over_fastest") >= 1.0 && figure("duplicates") >= 0.0, "{row}");
+        assert!((0.0..1.0).contains(&figure("utilisation")), "{row}");
+    }
+    let share = answer["fastest_share"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&share), "{share}");
+    assert_eq!(answer["margin_on_mixed_speeds"], answer["margin_over_fixed_on_mixed_speeds"]);
+    assert!(answer["worst_loss"].as_f64().unwrap() >= 0.0);
+}
+
+#[tokio::test]
+async fn bakeoff_knows_its_policies_and_mixes() {
+    for (option, name, said) in [
+        ("--policy", "hours", "lighthouse"),
+        ("--mix", "soup", "one-block"),
+        ("--seeds", "0", "1.."),
+    ] {
+        alys(&["bench", "bakeoff", option, name]).await.refused(2, &[option, said]);
+    }
+}
 /// The figures of `bench sync` that are one number.
 const SYNC_FIGURES: [&str; 10] = [
     "old_algorithm_blocks_per_second",

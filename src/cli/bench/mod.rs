@@ -1,5 +1,6 @@
-//! `bench`: what the parts of a sync cost on this machine.
+//! `bench`: what the parts of a sync cost on this machine, and how good its choices are.
 
+mod bakeoff;
 mod headline;
 mod pool;
 mod pool_load;
@@ -19,10 +20,11 @@ const EXAMPLES: &str = "\
 Examples:
   alys-sync bench verify
   alys-sync bench verify --workers 1,2,4,8 --json
+  alys-sync bench bakeoff --seeds 20
   alys-sync bench sync
   alys-sync bench sync --quick --only old,peers --json";
 
-/// Measure what the parts of a sync cost on this machine
+/// Measure what the parts of a sync cost on this machine, and compare who is asked for what
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
@@ -33,6 +35,7 @@ pub(crate) struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
     Verify(verify::VerifyArgs),
+    Bakeoff(bakeoff::BakeoffArgs),
     Sync(sync::SyncArgs),
     #[command(hide = true)]
     SyncNode(sync::NodeChildArgs),
@@ -43,6 +46,7 @@ enum BenchCommand {
 pub(crate) async fn bench(args: BenchArgs, context: Context) -> Result<Answer, Ending> {
     match args.command {
         BenchCommand::Verify(args) => verify::verify(args, context).await,
+        BenchCommand::Bakeoff(args) => bakeoff::bakeoff(args, context).await,
         BenchCommand::Sync(args) => sync::sync(args, context).await,
         BenchCommand::SyncNode(args) => sync::sync_node(args, context).await,
         BenchCommand::SyncServer(args) => sync::sync_server(args, context).await,
