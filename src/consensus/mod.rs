@@ -18,6 +18,7 @@ pub mod generate;
 mod genesis;
 mod link;
 mod majority;
+mod memory;
 mod payload_hash;
 mod slot_rule;
 mod verify;

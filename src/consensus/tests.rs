@@ -194,7 +194,15 @@ fn blocks_get_the_same_verdict_together_alone_and_in_one_step() {
     let mut blocks: Vec<_> = chain.blocks().collect();
     blocks.extend([changed(true, ahead), changed(true, more_gas), changed(false, more_gas)]);
     blocks.extend([changed(false, no_point), changed(false, ahead), chain.genesis().clone()]);
-    let faults = compare_steps(&Verifier::new(Arc::clone(chain.spec())), &blocks);
+    let plain = Verifier::new(Arc::clone(chain.spec()));
+    let faults = compare_steps(&plain, &blocks);
+    // The second time all valid signatures are known, and nothing else is.
+    let remembering = plain.remembering(1_000);
+    assert_eq!(compare_steps(&remembering, &blocks), faults);
+    assert_eq!(compare_steps(&remembering, &blocks), faults);
+    let known: Vec<_> = chain.blocks().map(|block| remembering.claim(block).unwrap()).collect();
+    let (verdicts, group_checks) = attest(&known, &mut Spread(7));
+    assert!(verdicts.iter().all(Result::is_ok) && group_checks == 0);
     assert!(
         matches!(
             faults[..],

@@ -26,6 +26,7 @@ use super::{
     chain_spec::ChainSpec,
     link::LinkPoint,
     majority::SignerSet,
+    memory::SignatureMemory,
     payload_hash::execution_hash,
     slot_rule::{SlotDuration, slot_is_in_future},
 };
@@ -90,12 +91,24 @@ impl BlockFault {
 #[derive(Debug, Clone)]
 pub struct Verifier {
     spec: Arc<ChainSpec>,
+    memory: Option<Arc<SignatureMemory>>,
 }
 
 impl Verifier {
     /// A verifier for the chain with this specification.
     pub const fn new(spec: Arc<ChainSpec>) -> Self {
-        Self { spec }
+        Self { spec, memory: None }
+    }
+
+    /// The same verifier, which remembers up to `signatures` that it found valid and does not check
+    /// them again. For simulations that sync one chain again and again: a node meets a signature
+    /// twice so seldom that it gains nothing.
+    pub fn remembering(self, signatures: usize) -> Self {
+        Self { memory: Some(Arc::new(SignatureMemory::new(signatures))), ..self }
+    }
+
+    fn knows(&self, block: &EncodedBlock, signers: SignerSet) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.knows(block, signers))
     }
 
     /// The specification that blocks are checked against.
@@ -109,6 +122,9 @@ impl Verifier {
     /// [`BlockFault`] for the first check that fails, in the order that the module gives.
     pub fn verify(&self, block: EncodedBlock) -> Result<VerifiedBlock, BlockFault> {
         let (authorities, signers) = self.majority(&block)?;
+        if self.knows(&block, signers) {
+            return self.check_content(AttestedBlock { block, signers });
+        }
         let signature = Signature::from_bytes(block.approval().signature.as_bytes());
         let valid = signature.is_ok_and(|signature| {
             bls::fast_aggregate_verify(&block.root(), authorities.keys_of(signers), &signature)
@@ -127,9 +143,12 @@ impl Verifier {
     /// be anybody's.
     pub fn claim(&self, block: EncodedBlock) -> Result<ClaimedBlock, BlockFault> {
         let (authorities, signers) = self.majority(&block)?;
+        if self.knows(&block, signers) {
+            return Ok(ClaimedBlock { block, signers, claim: None });
+        }
         let signature = block.approval().signature.as_bytes();
         match SignatureClaim::new(authorities, signers, block.root(), signature) {
-            Some(claim) => Ok(ClaimedBlock { block, signers, claim }),
+            Some(claim) => Ok(ClaimedBlock { block, signers, claim: Some(claim) }),
             None => Err(BlockFault::InvalidSignature { signers: signers.count() }),
         }
     }
@@ -140,6 +159,9 @@ impl Verifier {
     /// [`BlockFault::SlotInFuture`] and [`BlockFault::WrongExecutionHash`].
     pub fn check_content(&self, attested: AttestedBlock) -> Result<VerifiedBlock, BlockFault> {
         let AttestedBlock { block, signers } = attested;
+        if let Some(memory) = &self.memory {
+            memory.remember(&block, signers);
+        }
         let height = block.height();
         let (slot, timestamp) = (block.slot(), block.timestamp());
         let duration = self.spec.slot_duration_at(height);
@@ -174,7 +196,8 @@ impl Verifier {
 pub struct ClaimedBlock {
     block: EncodedBlock,
     signers: SignerSet,
-    claim: SignatureClaim,
+    /// None: the signature is known to be valid.
+    claim: Option<SignatureClaim>,
 }
 
 impl ClaimedBlock {
@@ -188,7 +211,7 @@ impl ClaimedBlock {
     /// # Errors
     /// [`BlockFault::InvalidSignature`].
     pub fn attest_alone(&self) -> Result<AttestedBlock, BlockFault> {
-        self.attested(self.claim.is_valid())
+        self.attested(self.claim.as_ref().is_none_or(SignatureClaim::is_valid))
     }
 
     fn attested(&self, valid: bool) -> Result<AttestedBlock, BlockFault> {
@@ -211,17 +234,26 @@ pub struct AttestedBlock {
 /// The second step: checks the signatures of all `blocks` together. A verdict for each, in order:
 /// the same that [`Verifier::verify`] would give. `weights` are drawn after the blocks are fixed.
 ///
-/// Returns as well how many products of pairings it took: 1 if all are valid.
+/// Returns as well how many products of pairings it took: 1 if all are valid, 0 if all were known.
 pub fn attest(
     blocks: &[ClaimedBlock],
     weights: &mut dyn Weights,
 ) -> (Vec<Result<AttestedBlock, BlockFault>>, usize) {
-    let batch = SignatureBatch::new(blocks.iter().map(|block| &block.claim), weights);
-    let BatchVerdict { invalid, group_checks } = batch.check();
-    let verdict = |(index, block): (usize, &ClaimedBlock)| {
-        block.attested(invalid.binary_search(&index).is_err())
+    let open: Vec<_> = blocks.iter().filter_map(|block| block.claim.as_ref()).collect();
+    let BatchVerdict { invalid, group_checks } = if open.is_empty() {
+        BatchVerdict { invalid: Vec::new(), group_checks: 0 }
+    } else {
+        SignatureBatch::new(open, weights).check()
     };
-    (blocks.iter().enumerate().map(verdict).collect(), group_checks)
+    let mut position = 0;
+    let verdict = |block: &ClaimedBlock| {
+        let valid = block.claim.is_none() || {
+            position += 1;
+            invalid.binary_search(&(position - 1)).is_err()
+        };
+        block.attested(valid)
+    };
+    (blocks.iter().map(verdict).collect(), group_checks)
 }
 
 /// A block that passed every stateless check: only [`Verifier::verify`] and

@@ -122,7 +122,7 @@ impl Report {
         [
             headline(
                 "fastest_share",
-                "runs in which ours is within 0.5 % of the fastest",
+                "runs in which ours is the fastest",
                 of.fastest_share,
                 Bound::AtLeast(0.9),
             ),

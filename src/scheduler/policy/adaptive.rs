@@ -106,7 +106,10 @@ impl Adaptive {
         view: &DownloadView<'_>,
     ) -> bool {
         let most = self.settings.requests_per_peer_max;
-        candidate.load.has_room(candidate.work, view.bytes_per_block, most)
+        // A front that nobody is asked for is worth a place in a full pipeline.
+        let front = start == view.front && candidate.load.is_proven();
+        let room = candidate.load.has_room(candidate.work, view.bytes_per_block, most);
+        (room || front && candidate.work.requests < most)
             && self.allotted(now, candidate, start, view) > 0
     }
 

@@ -18,6 +18,10 @@ const FIRST_REQUEST_BLOCKS: u64 = 16;
 /// Most bytes a peer has outstanding. Unit: bytes. Eight blocks of the largest size. Too low: links
 /// that carry much over long ways are not used. Too high: one peer holds the memory budget.
 const PIPELINE_BYTES: u64 = 8 << 20;
+/// The same while its speed is not known. Unit: bytes. Source: what a link of 20 Mbit/s carries in
+/// two round trips of 200 ms. Too low: one more round trip before full speed. Too high: what is
+/// needed first waits behind it on a slow link.
+const FIRST_PIPELINE_BYTES: u64 = 1 << 20;
 /// Requests that what is outstanding is spread over. Too low: the way is empty whenever one ends.
 /// Too high: many small requests.
 const REQUESTS_ON_THE_WAY: u64 = 4;
@@ -57,6 +61,8 @@ pub(super) struct PeerLoad {
     proven: bool,
     failures: u32,
     failed_at: Option<Duration>,
+    /// How often another was quicker before it had delivered anything.
+    late_unproven: u32,
     paused_until: Duration,
     lacks: Option<(Height, Duration)>,
     /// When it was asked last, or joined.
@@ -73,6 +79,7 @@ impl PeerLoad {
             proven: false,
             failures: 0,
             failed_at: None,
+            late_unproven: 0,
             paused_until: Duration::ZERO,
             lacks: None,
             asked_at: now,
@@ -83,7 +90,8 @@ impl PeerLoad {
 
     /// How many blocks should be outstanding. At least 1.
     fn pipeline(&self, bytes_per_block: u64) -> u64 {
-        self.rate.pipeline().min(PIPELINE_BYTES / bytes_per_block.max(1)).max(1)
+        let most = if self.rate.is_known() { PIPELINE_BYTES } else { FIRST_PIPELINE_BYTES };
+        self.rate.pipeline().min(most / bytes_per_block.max(1)).max(1)
     }
 
     /// How many blocks the next request should ask for. At least 1.
@@ -155,16 +163,14 @@ impl PeerLoad {
         self.patience.arrived(piece.waited);
         // A server that sends one block a request shows that by the end of its first reply.
         if piece.got > 1 {
-            self.proven = true;
-            self.failures = 0;
+            self.is_proven_now();
         }
     }
 
     pub(super) fn ended(&mut self, reply: &EndedReply, now: Duration, settings: &Settings) {
         let sent_at = self.rate.ended(reply.request).unwrap_or(now);
         if reply.got > 0 {
-            self.proven = true;
-            self.failures = 0;
+            self.is_proven_now();
         }
         match reply.end {
             ReplyEnd::Closed if reply.got == reply.asked => self.grow(settings),
@@ -195,6 +201,12 @@ impl PeerLoad {
         }
     }
 
+    fn is_proven_now(&mut self) {
+        self.proven = true;
+        self.failures = 0;
+        self.late_unproven = 0;
+    }
+
     fn pause(&mut self, now: Duration, pause: Duration) {
         self.paused_until = self.paused_until.max(now.saturating_add(pause));
     }
@@ -212,9 +224,14 @@ impl PeerLoad {
         }
     }
 
-    /// Another peer was asked for the same later, and was first: ask it for no more for a moment.
+    /// Another peer was asked for the same later, and was first: ask it for no more for a moment;
+    /// for longer each time if it never delivered anything.
     pub(super) fn was_late(&mut self, now: Duration) {
-        self.pause(now, PAUSE_LATE);
+        let pause = PAUSE_LATE.saturating_mul(1 << self.late_unproven.min(16)).min(PAUSE_MAX);
+        if !self.proven {
+            self.late_unproven += 1;
+        }
+        self.pause(now, pause);
     }
 
     /// Its blocks did not fit our chain: prefer others for a while.

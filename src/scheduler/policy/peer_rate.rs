@@ -119,10 +119,14 @@ impl PeerRate {
         sent.map(|sent| sent.at)
     }
 
+    /// Whether it delivered for long enough for its speed to be known.
+    pub(super) fn is_known(&self) -> bool {
+        self.measured || self.delivered >= KNOWN_AFTER
+    }
+
     /// How many blocks it should have outstanding. At least 1.
     pub(super) fn pipeline(&self) -> u64 {
-        let known = self.measured || self.delivered >= KNOWN_AFTER;
-        let (Some(rate), Some(latency), true) = (self.rate, self.latency, known) else {
+        let (Some(rate), Some(latency), true) = (self.rate, self.latency, self.is_known()) else {
             return PIPELINE_FIRST;
         };
         let blocks = rate * ahead(latency).as_secs_f64();
