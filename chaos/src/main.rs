@@ -66,18 +66,32 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
-    /// Runs one seed twice and compares the hashes of what happened.
-    Replay {
-        /// The seed.
-        #[arg(long)]
-        seed: u64,
-        /// Blocks of the chain to sync.
-        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-        blocks: u64,
-        /// Print every event of the run to stderr.
-        #[arg(long)]
-        events: bool,
+    /// Runs one seed and tells the hash of what happened.
+    Run {
+        #[command(flatten)]
+        seed: SeedArgs,
     },
+    /// Runs one seed again and compares the hashes of what happened.
+    Replay {
+        #[command(flatten)]
+        seed: SeedArgs,
+        /// The hash that `run` told; without it the seed is run twice.
+        #[arg(long)]
+        hash: Option<String>,
+    },
+}
+
+#[derive(clap::Args)]
+struct SeedArgs {
+    /// The seed.
+    #[arg(long)]
+    seed: u64,
+    /// Blocks of the chain to sync.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: u64,
+    /// Print every event of the run to stderr.
+    #[arg(long)]
+    events: bool,
 }
 
 fn main() -> ExitCode {
@@ -105,7 +119,8 @@ fn main() -> ExitCode {
             };
             measure(&options, json)
         }
-        Scenario::Replay { seed, blocks, events } => replay(seed, blocks, events),
+        Scenario::Run { seed } => run_seed(&seed),
+        Scenario::Replay { seed, hash } => replay(&seed, hash),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -128,11 +143,12 @@ fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
             complain(outcome, options.blocks);
         } else if !json {
             eprintln!(
-                "seed {}: {} peers, {} kills, {} events: all invariants held",
+                "seed {}: {} peers, {} kills, {} events, synced after {:.1} s: all invariants held",
                 outcome.plan.seed,
                 outcome.plan.peers.len(),
                 outcome.plan.kills.len(),
-                outcome.events.len()
+                outcome.events.len(),
+                outcome.synced_at().unwrap_or_default().as_secs_f64(),
             );
         }
     })?;
@@ -159,33 +175,56 @@ fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
-fn replay(seed: u64, blocks: u64, events: bool) -> Result<bool, Box<dyn Error>> {
-    let fixture = Arc::new(Fixture::new(blocks)?);
-    let plan = Plan::from_seed(seed, blocks);
-    eprintln!("{plan:#?}");
-    let first = run(&plan, &fixture, None)?;
-    let second = run(&plan, &fixture, None)?;
-    if events {
-        for stamped in &first.events {
+fn run_seed(args: &SeedArgs) -> Result<bool, Box<dyn Error>> {
+    let fixture = Arc::new(Fixture::new(args.blocks)?);
+    let outcome = shown(args, run(&Plan::from_seed(args.seed, args.blocks), &fixture, None)?);
+    println!("{}", line(args, &outcome, None));
+    Ok(outcome.broken.is_empty())
+}
+
+fn replay(args: &SeedArgs, hash: Option<String>) -> Result<bool, Box<dyn Error>> {
+    let fixture = Arc::new(Fixture::new(args.blocks)?);
+    let plan = Plan::from_seed(args.seed, args.blocks);
+    let outcome = shown(args, run(&plan, &fixture, None)?);
+    let expected = match hash {
+        Some(hash) => hash,
+        None => {
+            let second = run(&plan, &fixture, None)?;
+            let events = outcome.events.iter().zip(&second.events);
+            if let Some(at) = { events }.position(|(one, other)| one != other) {
+                eprintln!("the runs part at event {at}:");
+                eprintln!("  {:?}\n  {:?}", outcome.events.get(at), second.events.get(at));
+            }
+            second.hash
+        }
+    };
+    let same = outcome.hash == expected;
+    println!("{}", line(args, &outcome, Some(same)));
+    Ok(same && outcome.broken.is_empty())
+}
+
+fn shown(args: &SeedArgs, outcome: Outcome) -> Outcome {
+    eprintln!("{:#?}", outcome.plan);
+    if args.events {
+        for stamped in &outcome.events {
             eprintln!("{:>12.3} ms  {:?}", stamped.at.as_secs_f64() * 1e3, stamped.event);
         }
     }
-    complain(&first, blocks);
-    let parting = first.events.iter().zip(&second.events).position(|(one, other)| one != other);
-    if let Some(at) = parting {
-        eprintln!("the runs part at event {at}:");
-        eprintln!("  {:?}\n  {:?}", first.events.get(at), second.events.get(at));
-    }
-    let same = first.hash == second.hash;
-    let line = serde_json::json!({
-        "seed": seed,
-        "same": same,
-        "hash": first.hash,
-        "events": first.events.len(),
-        "broken": first.broken.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    complain(&outcome, args.blocks);
+    outcome
+}
+
+fn line(args: &SeedArgs, outcome: &Outcome, same: Option<bool>) -> serde_json::Value {
+    let mut line = serde_json::json!({
+        "seed": args.seed,
+        "hash": outcome.hash,
+        "events": outcome.events.len(),
+        "broken": outcome.broken.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    println!("{line}");
-    Ok(same && first.broken.is_empty())
+    if let Some(same) = same {
+        line["same"] = same.into();
+    }
+    line
 }
 
 fn complain(outcome: &Outcome, blocks: u64) {

@@ -81,6 +81,14 @@ pub struct Outcome {
     pub broken: Vec<Broken>,
 }
 
+impl Outcome {
+    /// When the node had synced everything. Unit: virtual time. `None` if it never did.
+    pub fn synced_at(&self) -> Option<Duration> {
+        let synced = |stamped: &&Stamped| matches!(stamped.event, Event::Synced { .. });
+        self.events.iter().find(synced).map(|stamped| stamped.at)
+    }
+}
+
 /// Why a run did not take place.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

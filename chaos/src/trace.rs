@@ -32,8 +32,8 @@ pub enum Event {
     Asked { peer: PeerIndex, request: u64, range: HeightRange },
     /// A whole block was handed to the node.
     Delivered { peer: PeerIndex, request: u64, lie: bool },
-    /// A reply is over, for the node too: it was read to its end or dropped.
-    ReplyOver { peer: PeerIndex, request: u64 },
+    /// A reply is over, for the node too: it was read as a whole, or dropped before.
+    ReplyOver { peer: PeerIndex, request: u64, whole: bool },
     /// The store took blocks.
     Appended { first: Height, last: Height },
     /// The store refused blocks.

@@ -122,7 +122,7 @@ fn three_lies_and(after: Vec<(u64, Event)>) -> Vec<Stamped> {
         [
             (10 * request, Event::Asked { peer, request, range }),
             (10 * request + 9, Event::Delivered { peer, request, lie }),
-            (10 * request + 9, Event::ReplyOver { peer, request }),
+            (10 * request + 9, Event::ReplyOver { peer, request, whole: true }),
         ]
     });
     let at = |(millis, event)| Stamped { at: Duration::from_millis(millis), event };

@@ -46,13 +46,15 @@ struct OpenReply {
     world: Arc<World>,
     peer: Arc<SimPeer>,
     request: u64,
+    /// The node has read all of it.
+    whole: bool,
 }
 
 impl Drop for OpenReply {
     fn drop(&mut self) {
         self.world.open_replies.fetch_sub(1, Ordering::Relaxed);
-        let (peer, request) = (self.peer.index, self.request);
-        self.world.trace.record(Event::ReplyOver { peer, request });
+        let (peer, request, whole) = (self.peer.index, self.request, self.whole);
+        self.world.trace.record(Event::ReplyOver { peer, request, whole });
     }
 }
 
@@ -67,7 +69,7 @@ impl Incoming {
     ) -> Self {
         world.open_replies.fetch_add(1, Ordering::Relaxed);
         let sent_at = Instant::now() + peer.speed(world.is_healed()).delay;
-        let open = OpenReply { world, peer: Arc::clone(&peer), request };
+        let open = OpenReply { world, peer: Arc::clone(&peer), request, whole: false };
         Self {
             peer,
             parts: reply.parts.iter().cloned().collect(),
@@ -100,6 +102,7 @@ impl Incoming {
         }
         let next = self.advance().await.transpose();
         self.over = !matches!(next, Some(Ok(_)));
+        self.open.whole = self.over || self.delivered == self.asked;
         next
     }
 

@@ -152,6 +152,25 @@ fn connection_that_breaks_is_one_failure_however_many_requests_were_open() {
 }
 
 #[test]
+fn peer_that_fails_again_is_asked_for_little_until_it_delivers() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 2_000, 50 * MS);
+    let mut fail = |desk: &mut Desk, request: u64| {
+        let (asked, got, end) = (16, 0, ReplyEnd::Failed);
+        let (request, next) = (RequestId(request), Height::new(1));
+        let over = EndedReply { request, peer: peer(1), asked, got, next, end };
+        desk.policy.ended(desk.now, &over);
+        *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork { score: 500, ..PeerWork::default() };
+        desk.now += Duration::from_secs(2);
+        desk.settle()
+    };
+    let first = desk.settle();
+    assert!(fail(&mut desk, 0).len() > 3, "one failure may be chance");
+    let [small] = fail(&mut desk, first.len() as u64)[..] else { panic!("more than one") };
+    assert!(small.range.count() < 128, "{small:?}");
+}
+
+#[test]
 fn slow_peer_that_is_alone_gets_everything() {
     let mut desk = Desk::new(Settings::default(), 10);
     desk.join_measured(1, 1, 500 * MS);

@@ -187,6 +187,13 @@ impl PeerLoad {
                 self.failed_at = Some(now);
                 let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
                 self.failures += 1;
+                if self.failures > 1 {
+                    // What it was asked for before may still be on its way, and keep what it is
+                    // asked for now from coming: one small request shows when it is over.
+                    self.proven = false;
+                    self.size = (self.size / 2).max(1);
+                    self.full_replies = 0;
+                }
                 self.pause(now, pause);
             }
             ReplyEnd::Limited { wait: Some(wait) } => self.pause(now, wait),
