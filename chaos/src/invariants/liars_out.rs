@@ -22,7 +22,7 @@ const BAD_REPLIES_MAX: usize = 3;
 /// virtual time, in which verification takes none.
 const JUDGED_WITHIN: Duration = Duration::from_millis(20);
 
-/// From the arrival of a block to its verification, if the reply has not ended before. Unit: virtual
+/// From the arrival of a block to its verification, if the reply has not ended. Unit: virtual
 /// time. Source: blocks wait 100 ms for others at most.
 const VERIFIED_WITHIN: Duration = Duration::from_millis(120);
 

@@ -155,7 +155,7 @@ fn connection_that_breaks_is_one_failure_however_many_requests_were_open() {
 fn peer_that_fails_again_is_asked_for_little_until_it_delivers() {
     let mut desk = Desk::new(Settings::default(), 100_000);
     desk.join_measured(1, 2_000, 50 * MS);
-    let mut fail = |desk: &mut Desk, request: u64| {
+    let fail = |desk: &mut Desk, request: u64| {
         let (asked, got, end) = (16, 0, ReplyEnd::Failed);
         let (request, next) = (RequestId(request), Height::new(1));
         let over = EndedReply { request, peer: peer(1), asked, got, next, end };
