@@ -4,9 +4,10 @@ use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf};
 
 use alys_sync::{
     config::SyncConfig,
+    scheduler::Allocation,
     types::{Height, Multiaddr},
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     Answer, Context, Ending,
@@ -83,12 +84,39 @@ pub(crate) struct LimitArgs {
     /// All downloads together take at most so many megabits a second; no limit if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) download_mbit: Option<u64>,
+    /// How downloads are divided between peers
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Divided::ByPerformance)]
+    pub(crate) divide: Divided,
+}
+
+/// How downloads are divided between peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Divided {
+    /// The same for each, whatever it could give
+    Equally,
+    /// In proportion to what each delivers
+    ByPerformance,
+    /// Peers with the best scores first
+    ByPriority,
+    /// The same for each, and what one cannot give goes to others
+    AsTheyCanUseIt,
+}
+
+impl From<Divided> for Allocation {
+    fn from(divided: Divided) -> Self {
+        match divided {
+            Divided::Equally => Self::EqualShare,
+            Divided::ByPerformance => Self::Performance,
+            Divided::ByPriority => Self::Priority,
+            Divided::AsTheyCanUseIt => Self::Dynamic,
+        }
+    }
 }
 
 impl Default for LimitArgs {
     /// One thread on each core, 64 MiB, no limit of downloads.
     fn default() -> Self {
-        Self { workers: 0, memory_mb: 64, download_mbit: None }
+        Self { workers: 0, memory_mb: 64, download_mbit: None, divide: Divided::ByPerformance }
     }
 }
 
@@ -108,6 +136,7 @@ impl LimitArgs {
         let mut config = SyncConfig { memory_bytes: self.memory_mb << 20, ..SyncConfig::default() };
         config.peers.bootnodes = bootnodes;
         let bytes_per_second = self.download_mbit.map(|mbit| mbit * 1_000_000 / 8);
+        config.download.allocation = self.divide.into();
         config.download.bytes_per_second_max = bytes_per_second.and_then(NonZeroU64::new);
         config
     }

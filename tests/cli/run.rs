@@ -36,7 +36,8 @@ async fn run_until_synced_ends_at_the_head_of_its_peers() {
     let (_one, first) = Running::serving(&chain).await;
     let (_two, second) = Running::serving(&chain).await;
     let node = chain.path("node");
-    let args = run_args(&chain, &node, &[&first, &second], &["--until-synced"]);
+    let limits = ["--until-synced", "--download-mbit", "1000", "--divide", "equally"];
+    let args = run_args(&chain, &node, &[&first, &second], &limits);
     let summary = alys(&args).await.done();
     assert_eq!(summary["synced"], true);
     assert_eq!((&summary["height"], &summary["blocks"]), (&json!(400), &json!(400)));
