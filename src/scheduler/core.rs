@@ -142,7 +142,7 @@ impl<S: Held> DownloadCore<S> {
         self.next_import
     }
 
-    /// Takes in what happened. Call [`Core::plan`] after it.
+    /// Takes in what happened. Call [`DownloadCore::plan`] after it.
     pub fn apply(&mut self, now: Duration, event: DownloadEvent<S>) -> Vec<DownloadEffect<S>> {
         let mut effects = Vec::new();
         match event {
