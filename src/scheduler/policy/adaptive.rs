@@ -98,41 +98,33 @@ impl Adaptive {
         peers.filter(move |candidate| candidate.load.is_ready(start, now))
     }
 
-    fn has_room(
-        &self,
-        now: Duration,
-        candidate: &Candidate<'_>,
-        start: Height,
-        view: &DownloadView<'_>,
-    ) -> bool {
+    fn has_room(&self, candidate: &Candidate<'_>, start: Height, view: &DownloadView<'_>) -> bool {
         let most = self.settings.requests_per_peer_max;
         // A front that nobody is asked for is worth a place in a full pipeline.
         let front = start == view.front && candidate.load.is_proven();
         let room = candidate.load.has_room(candidate.work, view.bytes_per_block, most);
-        (room || front && candidate.work.requests < most)
-            && self.allotted(now, candidate, start, view) > 0
+        (room || front && candidate.work.requests < most) && self.allotted(candidate) > 0
     }
 
-    /// How many blocks more `candidate` may have outstanding by its share of the overall limit.
-    fn allotted(
-        &self,
-        now: Duration,
-        candidate: &Candidate<'_>,
-        start: Height,
-        view: &DownloadView<'_>,
-    ) -> u64 {
-        let Some(limit) = self.settings.bytes_per_second_max else { return u64::MAX };
+    /// How many blocks `candidate` may be asked for now by its share of the overall limit.
+    fn allotted(&self, candidate: &Candidate<'_>) -> u64 {
+        self.settings.bytes_per_second_max.map_or(u64::MAX, |_| candidate.load.allotment())
+    }
+
+    /// Gives each peer that may be asked what its share of the overall limit has come to.
+    fn allot(&mut self, now: Duration, start: Height, view: &DownloadView<'_>) {
+        let Some(limit) = self.settings.bytes_per_second_max else { return };
         let blocks_per_second = limit.get() as f64 / view.bytes_per_block as f64;
         let claimants: Vec<_> = self
             .ready(now, start, view)
             .map(|of| Claimant { peer: of.peer, rate: of.load.rate(now), score: of.work.score })
             .collect();
-        let share = share(self.settings.allocation, blocks_per_second, &claimants, candidate.peer);
-        let blocks = (share * candidate.load.ahead().as_secs_f64()).ceil();
-        // More than a `u64` holds is as many as it holds.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let blocks = blocks as u64;
-        blocks.saturating_sub(candidate.work.blocks)
+        for Claimant { peer, .. } in &claimants {
+            let share = share(self.settings.allocation, blocks_per_second, &claimants, *peer);
+            if let Some(load) = self.peers.get_mut(peer) {
+                load.allot(now, share);
+            }
+        }
     }
 
     /// Within which time a block has to arrive so that nobody waits for it: a part of the time
@@ -161,7 +153,7 @@ impl Adaptive {
         let busy: Vec<_> = self
             .ready(now, start, view)
             .filter(|other| other.load.is_proven() && other.work.requests > 0)
-            .filter(|other| !self.has_room(now, other, start, view))
+            .filter(|other| !self.has_room(other, start, view))
             .collect();
         while size > 0 {
             let arrives = best.load.arrives_in(best.work, size);
@@ -207,8 +199,9 @@ impl DownloadPolicy for Adaptive {
     fn assign(&mut self, now: Duration, view: &DownloadView<'_>) -> Option<Assignment> {
         let wanted = view.wanted.first_from(Height::GENESIS)?;
         let start = wanted.start();
+        self.allot(now, start, view);
         let ready = || self.ready(now, start, view);
-        let with_room = || ready().filter(|peer| self.has_room(now, peer, start, view));
+        let with_room = || ready().filter(|peer| self.has_room(peer, start, view));
         let (chosen, blocks) =
             match ready().find(|peer| peer.load.is_due(now) && peer.work.requests == 0) {
                 Some(due) => (due, TURN_BLOCKS),
@@ -220,7 +213,7 @@ impl DownloadPolicy for Adaptive {
                         .min_by_key(|peer| peer.rank(common, self.settings.allocation))?;
                     let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
                     let size = size(&best).min(near).min(self.share_of_the_end(best, view));
-                    let size = size.min(self.allotted(now, &best, start, view)).min(wanted.count());
+                    let size = size.min(self.allotted(&best)).min(wanted.count());
                     (best, self.worthwhile(now, best, (start, size), view)?)
                 }
             };
@@ -252,7 +245,7 @@ impl DownloadPolicy for Adaptive {
 
     fn sent(&mut self, now: Duration, request: RequestId, assignment: &Assignment, hedge: bool) {
         if let Some(load) = self.peers.get_mut(&assignment.peer) {
-            load.sent(request, now);
+            load.sent(request, assignment.range.count(), now);
         }
         if hedge {
             self.hedging.sent(assignment.range.count());

@@ -239,20 +239,30 @@ fn last_blocks_are_shared_so_that_all_are_done_together() {
 }
 
 #[test]
-fn overall_limit_bounds_what_is_outstanding_and_the_allocation_divides_it() {
-    let outstanding = |allocation| {
+fn what_is_asked_for_a_second_is_within_the_overall_limit_and_divided_as_wanted() {
+    let asked = |allocation| {
         let bytes_per_second_max = NonZeroU64::new(1_000_000);
         let settings = Settings { bytes_per_second_max, allocation, ..Settings::default() };
-        let mut desk = Desk::new(settings, 100_000);
+        let mut desk = Desk::new(settings, 1_000_000);
         desk.join_measured(1, 4_000, 50 * MS);
         desk.join_measured(2, 1_000, 50 * MS);
-        let sent = desk.settle();
+        let mut sent = Vec::new();
+        for tick in 0..320 {
+            // Until then each pays back what it was measured by.
+            if tick == 120 {
+                sent.clear();
+            }
+            desk.now += 50 * MS;
+            // Everything comes at once: only the limit holds anybody back.
+            desk.peers.values_mut().for_each(|work| (work.requests, work.blocks) = (0, 0));
+            sent.extend(desk.settle());
+        }
         (blocks_of(&sent, 1), blocks_of(&sent, 2))
     };
-    let (quick, slow) = outstanding(Allocation::Performance);
-    assert!((3..=6).contains(&(quick / slow)), "{quick} and {slow}");
-    let (quick, slow) = outstanding(Allocation::EqualShare);
-    assert!(quick.abs_diff(slow) <= quick / 4, "{quick} and {slow}");
-    // Without a limit the first one alone is given twice that.
-    assert!(quick + slow < 600);
+    let (quick, slow) = asked(Allocation::Performance);
+    assert!((9_000..=13_000).contains(&(quick + slow)), "1,000 a second: {quick} and {slow}");
+    assert!((3..=5).contains(&(quick / slow)), "{quick} and {slow}");
+    let (quick, slow) = asked(Allocation::EqualShare);
+    assert!((9_000..=13_000).contains(&(quick + slow)), "1,000 a second: {quick} and {slow}");
+    assert!(quick.abs_diff(slow) <= quick / 20, "{quick} and {slow}");
 }

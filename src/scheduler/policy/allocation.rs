@@ -1,10 +1,22 @@
 //! How the bytes a second that all downloads together may use are divided between the peers. Pure.
 
+use std::time::Duration;
+
 use crate::types::PeerId;
 
 /// How much more than it delivers a peer may be given. Source: enough to double in a few seconds.
 /// Too low: a peer that could give more never shows it. Too high: others are held back for nothing.
 const HEADROOM: f64 = 1.25;
+
+/// What is asked for beyond a share. Source: the limit itself is kept by reading no more, and some
+/// of a share is lost to rounding. Too low: the limit is not used. Too high: shares are not kept.
+const BEYOND_SHARE: f64 = 1.1;
+/// What a peer may save up of its share. Unit: time at its share. Too low: far peers idle. Too
+/// high: one that was away takes all for that long.
+const SAVED_MAX: Duration = Duration::from_secs(1);
+/// The least that is asked for. Unit: time at the peer's share. Too low: many small requests. Too
+/// high: blocks come in bursts.
+const REQUEST_MIN: Duration = Duration::from_millis(100);
 
 /// How the overall limit is divided between peers. Without a limit it only orders them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,6 +96,48 @@ pub(super) fn share(
     }
 }
 
+/// What one peer may be asked for by its share, as it grows with time. What is asked for is what
+/// counts: how much is outstanding at once says little of what a peer brings a second.
+#[derive(Debug, Clone)]
+pub(super) struct Allotment {
+    /// Unit: blocks; less than none when more was asked for than was there.
+    saved: f64,
+    /// The share when it grew last. Unit: blocks a second.
+    share: f64,
+    grown_at: Duration,
+}
+
+impl Allotment {
+    pub(super) fn new(now: Duration) -> Self {
+        Self { saved: 0.0, share: 0.0, grown_at: now }
+    }
+
+    /// It is `now`, and the share is so many blocks a second.
+    pub(super) fn grow(&mut self, now: Duration, share: f64) {
+        let passed = now.saturating_sub(self.grown_at).as_secs_f64();
+        let most = (share * SAVED_MAX.as_secs_f64()).max(1.0);
+        self.saved = (self.saved + share * BEYOND_SHARE * passed).min(most);
+        (self.share, self.grown_at) = (share, now);
+    }
+
+    /// So many blocks were asked for.
+    pub(super) fn spend(&mut self, blocks: u64) {
+        self.saved -= blocks as f64;
+    }
+
+    /// How many blocks may be asked for; 0 while they are too few for a request.
+    pub(super) fn blocks(&self) -> u64 {
+        let least = (self.share * REQUEST_MIN.as_secs_f64()).max(1.0);
+        if self.saved < least {
+            return 0;
+        }
+        // More than a `u64` holds is as many as it holds.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let blocks = self.saved as u64;
+        blocks
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +182,28 @@ mod tests {
         assert_eq!(shares(Allocation::Dynamic, &peers), [10.0, 35.0, 35.0, 20.0]);
         let idle = [(Some(8.0), 500), (Some(16.0), 500)];
         assert_eq!(shares(Allocation::Dynamic, &idle), [10.0, 20.0]);
+    }
+
+    #[test]
+    fn what_is_asked_for_follows_the_share_whenever_it_is_asked_for() {
+        for every in [10, 70, 400] {
+            let mut allotment = Allotment::new(Duration::ZERO);
+            let mut asked = 0;
+            for millis in (0..20_000).step_by(every) {
+                allotment.grow(Duration::from_millis(millis), 30.0);
+                let blocks = allotment.blocks();
+                assert!(blocks == 0 || (3..=30).contains(&blocks), "{blocks}");
+                allotment.spend(blocks);
+                asked += blocks;
+            }
+            assert!((620..=665).contains(&asked), "20 s at 30 a second and a tenth more: {asked}");
+        }
+        let mut allotment = Allotment::new(Duration::ZERO);
+        allotment.grow(Duration::from_secs(3_600), 30.0);
+        assert_eq!(allotment.blocks(), 30, "an hour saves up no more than a second");
+        allotment.spend(90);
+        allotment.grow(Duration::from_secs(3_601), 30.0);
+        assert_eq!(allotment.blocks(), 0, "what was asked for beyond it is paid back first");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use super::{
-    ArrivedPiece, EndedReply, PeerWork, ReplyEnd, patience::Patience, peer_rate::PeerRate,
+    ArrivedPiece, EndedReply, PeerWork, ReplyEnd, allocation::Allotment, patience::Patience,
+    peer_rate::PeerRate,
 };
 use crate::{flow::RequestId, scheduler::Settings, types::Height};
 
@@ -69,6 +70,7 @@ pub(super) struct PeerLoad {
     asked_at: Duration,
     rate: PeerRate,
     patience: Patience,
+    allotment: Allotment,
 }
 
 impl PeerLoad {
@@ -85,6 +87,7 @@ impl PeerLoad {
             asked_at: now,
             rate: PeerRate::default(),
             patience: Patience::default(),
+            allotment: Allotment::new(now),
         }
     }
 
@@ -138,9 +141,14 @@ impl PeerLoad {
         self.patience.block_deadline(self.rate.arrives_in(work.blocks), longest)
     }
 
-    /// Over which time it needs blocks outstanding to be kept busy.
-    pub(super) fn ahead(&self) -> Duration {
-        self.rate.ahead()
+    /// Time has passed, and its share of the overall limit is so many blocks a second.
+    pub(super) fn allot(&mut self, now: Duration, share: f64) {
+        self.allotment.grow(now, share);
+    }
+
+    /// How many blocks it may be asked for by its share; 0 while that is too few for a request.
+    pub(super) fn allotment(&self) -> u64 {
+        self.allotment.blocks()
     }
 
     /// How many blocks it delivers in `time`, at least 1; `None` if it was never measured.
@@ -153,8 +161,9 @@ impl PeerLoad {
         now.saturating_sub(self.asked_at) >= TURN_AFTER
     }
 
-    pub(super) fn sent(&mut self, request: RequestId, now: Duration) {
+    pub(super) fn sent(&mut self, request: RequestId, blocks: u64, now: Duration) {
         self.asked_at = now;
+        self.allotment.spend(blocks);
         self.rate.sent(request, now);
     }
 

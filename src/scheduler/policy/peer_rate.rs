@@ -129,17 +129,13 @@ impl PeerRate {
         let (Some(rate), Some(latency), true) = (self.rate, self.latency, self.is_known()) else {
             return PIPELINE_FIRST;
         };
-        let blocks = rate * ahead(latency).as_secs_f64();
+        let ahead = latency.saturating_mul(ROUND_TRIPS).saturating_add(SLACK);
+        let blocks = rate * ahead.as_secs_f64();
         let most = PIPELINE_MAX as f64;
         // Within bounds that a `u64` holds exactly.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
         let blocks = blocks.clamp(PIPELINE_MIN as f64, most).ceil() as u64;
         blocks
-    }
-
-    /// Over which time a peer needs blocks outstanding to be kept busy.
-    pub(super) fn ahead(&self) -> Duration {
-        ahead(self.latency.unwrap_or_default())
     }
 
     /// The best rate of late. Unit: blocks a second, more than 0.
@@ -163,10 +159,6 @@ impl PeerRate {
         let transfer = Duration::try_from_secs_f64(blocks as f64 / rate).unwrap_or(Duration::MAX);
         transfer.saturating_add(self.latency.unwrap_or_default())
     }
-}
-
-fn ahead(latency: Duration) -> Duration {
-    latency.saturating_mul(ROUND_TRIPS).saturating_add(SLACK)
 }
 
 #[cfg(test)]
