@@ -93,6 +93,9 @@ impl NetworkEvents for Reports {
             }
             NetworkEvent::Moved { peer, address } => tracing::info!(%peer, %address, "moved"),
             NetworkEvent::Disconnected { peer, .. } => tracing::info!(%peer, "disconnected"),
+            NetworkEvent::Misused { peer, misuse, times } => {
+                tracing::warn!(%peer, ?misuse, times, "a peer misuses this server");
+            }
             NetworkEvent::DialFailed { .. } => {}
         }
     }
@@ -129,6 +132,7 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
                 NetworkEvent::Connected { .. }
                 | NetworkEvent::Moved { .. }
                 | NetworkEvent::Disconnected { .. }
+                | NetworkEvent::Misused { .. }
                 | NetworkEvent::DialFailed { .. },
             ) => {}
             None => {

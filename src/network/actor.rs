@@ -8,7 +8,7 @@ use super::{NetworkMsg, dialer::Dialer, handle::EventsTo};
 use crate::{
     config::PeerSettings,
     ports::{BlockSource, Clock, Direction, NetworkEvent, NetworkStarter, PeerNetwork},
-    reputation::ReputationHandle,
+    reputation::{Evidence, ReputationHandle},
     resilience::NetworkSlot,
     types::{Multiaddr, PeerId},
 };
@@ -135,6 +135,9 @@ fn on_event(state: &mut State, event: NetworkEvent) -> Result<(), NetworkEnded> 
         NetworkEvent::DialFailed { addresses, reason } => {
             tracing::debug!(?addresses, reason, "dial failed");
             state.dialer.failed(state.args.clock.now(), &addresses);
+        }
+        NetworkEvent::Misused { peer, misuse, times } => {
+            state.args.reputation.evidence(peer, Evidence::Misused { misuse, times });
         }
         NetworkEvent::Stopped { reason } => return Err(NetworkEnded(reason)),
     }

@@ -75,6 +75,15 @@ pub enum DisconnectReason {
     Local,
 }
 
+/// What a peer that behaves never asks of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misuse {
+    /// A request that is none of its protocol.
+    MalformedRequest,
+    /// More requests open at once than today's nodes let anybody have.
+    TooManyRequests,
+}
+
 /// What a network reports.
 #[derive(Debug, Clone)]
 pub enum NetworkEvent {
@@ -112,6 +121,15 @@ pub enum NetworkEvent {
         addresses: Vec<Multiaddr>,
         /// Why, for people.
         reason: String,
+    },
+    /// A peer misuses our server. At most one report a second of a peer and kind.
+    Misused {
+        /// Who.
+        peer: PeerId,
+        /// How.
+        misuse: Misuse,
+        /// How often since the last report of this peer and kind; at least 1.
+        times: u32,
     },
     /// The network ended by itself and must be started again.
     Stopped {

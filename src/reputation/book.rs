@@ -270,6 +270,9 @@ impl PeerBook {
             Evidence::Useless(_) | Evidence::NotLinked => {
                 record.score -= record.score / SCORE_LOSS;
             }
+            Evidence::Misused { misuse, times } => {
+                tracing::debug!(%peer, ?misuse, times, "misuse of our server");
+            }
             Evidence::Lied(_) => {
                 record.score -= record.score / SCORE_LOSS;
                 // Replies that were under way when it was banned are not held against it again.

@@ -1,6 +1,9 @@
 //! What is known against a peer, or for it.
 
-use crate::{ports::RequestError, validation::Fault};
+use crate::{
+    ports::{Misuse, RequestError},
+    validation::Fault,
+};
 
 /// One observation of a peer.
 #[derive(Debug)]
@@ -22,6 +25,13 @@ pub enum Evidence {
     Useless(Fault),
     /// A block that a majority signed does not continue our chain.
     NotLinked,
+    /// It misused our server.
+    Misused {
+        /// How.
+        misuse: Misuse,
+        /// How often since the last report of this kind.
+        times: u32,
+    },
 }
 
 impl Evidence {

@@ -130,6 +130,7 @@ impl World {
                 Evidence::Lied(fault) => format!("lied at {}", fault.height),
                 Evidence::Useless(fault) => format!("useless at {}", fault.height),
                 Evidence::NotLinked => "not linked".to_owned(),
+                Evidence::Misused { .. } => panic!("only servers see misuse"),
             });
         }
         all

@@ -93,6 +93,7 @@ async fn connections_tell_who_dialled_and_who_left() {
         | NetworkEvent::Moved { .. }
         | NetworkEvent::Disconnected { .. }
         | NetworkEvent::DialFailed { .. }
+        | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
     let gone = |event: &NetworkEvent| match event {
@@ -101,6 +102,7 @@ async fn connections_tell_who_dialled_and_who_left() {
         | NetworkEvent::Connected { .. }
         | NetworkEvent::Moved { .. }
         | NetworkEvent::DialFailed { .. }
+        | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
     for address in b.addresses.clone() {

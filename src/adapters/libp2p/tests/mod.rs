@@ -133,6 +133,7 @@ impl Events {
                     | NetworkEvent::Moved { .. }
                     | NetworkEvent::Disconnected { .. }
                     | NetworkEvent::DialFailed { .. }
+                    | NetworkEvent::Misused { .. }
                     | NetworkEvent::Stopped { .. } => None,
                 })
                 .await,
@@ -162,6 +163,7 @@ impl Events {
             | NetworkEvent::Connected { .. }
             | NetworkEvent::Moved { .. }
             | NetworkEvent::Disconnected { .. }
+            | NetworkEvent::Misused { .. }
             | NetworkEvent::Stopped { .. } => None,
         })
         .await

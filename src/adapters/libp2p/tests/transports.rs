@@ -24,6 +24,7 @@ async fn dial_of_a_peer_fails_once_when_no_transport_gets_through() {
         | NetworkEvent::Connected { .. }
         | NetworkEvent::Moved { .. }
         | NetworkEvent::Disconnected { .. }
+        | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
     assert_eq!(node.events.find(failed).await, (addresses, 2));

@@ -140,6 +140,7 @@ async fn sync_all(
             Some(
                 NetworkEvent::Listening { .. }
                 | NetworkEvent::Disconnected { .. }
+                | NetworkEvent::Misused { .. }
                 | NetworkEvent::Moved { .. },
             ) => {}
             None => return Err(not_connected("the network has ended".to_owned())),
