@@ -6,4 +6,6 @@ mod limit;
 mod probe;
 
 pub use caller::{NetworkSlot, PeerCaller, RangeCall};
+pub use limit::{Allowance, QUOTA_PERIOD};
+pub(crate) use limit::{Cost, Quota};
 pub use probe::{ProbeAnswer, Prober, ProvenBlock};

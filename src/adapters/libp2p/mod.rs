@@ -18,7 +18,6 @@
 //! libp2p's own timers do not follow a paused tokio clock: simulate above the port, not here.
 
 mod behaviour;
-mod block_server;
 mod codec;
 mod describe;
 mod dials;
@@ -34,6 +33,7 @@ mod network;
 mod options;
 pub mod raw_server;
 mod reply_reader;
+mod serving;
 mod sockets;
 mod starter;
 #[cfg(test)]
@@ -43,5 +43,5 @@ mod transport_choice;
 pub use exchange::{InboundRequest, ReplyGone, ReplyWriter};
 pub use identity::{KeyError, load_or_create};
 pub use libp2p::identity::Keypair;
-pub use options::{Libp2pOptions, listen_addresses};
+pub use options::{Libp2pOptions, ServingOptions, listen_addresses};
 pub use starter::Libp2pStarter;
