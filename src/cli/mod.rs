@@ -17,6 +17,7 @@ mod logging;
 mod node;
 mod peak_memory;
 mod progress;
+mod quota;
 mod run;
 mod serve;
 mod status;

@@ -14,6 +14,7 @@ use super::{
     input::{load_genesis, load_spec, multiaddr},
     node::{Goal, NodePlan, RunningNode, Watched},
     progress::Progress,
+    quota::QuotaArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -65,6 +66,8 @@ pub(crate) struct RunArgs {
     http: SocketAddr,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    quota: QuotaArgs,
 }
 
 /// What the sync may use of the machine.
@@ -151,6 +154,7 @@ pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Endin
         data_dir: args.data_dir,
         config: args.limits.config(args.bootnode),
         listen: args.listen,
+        serving: args.quota.options(),
         workers: args.limits.workers,
         http: args.http,
     };
