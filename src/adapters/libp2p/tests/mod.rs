@@ -1,11 +1,14 @@
 //! The network over real sockets of 127.0.0.1.
 
 mod connecting;
+mod fair_serving;
 mod fetching;
 mod hostile;
 mod serving;
 #[cfg(feature = "quic")]
 mod transports;
+mod window;
+mod writing;
 
 use std::{
     net::Ipv4Addr,
