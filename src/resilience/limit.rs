@@ -181,7 +181,9 @@ impl Quota {
     async fn take(&self, limiter: &Option<Limiter>, burst: Option<NonZeroU32>, count: u32) {
         let (Some(limiter), Some(burst)) = (limiter, burst) else { return };
         let mut left = count;
-        while let Some(part) = NonZeroU32::new(left).map(|left| left.min(burst)) {
+        // The parts are compared as plain numbers. rustc 1.95 forgets, when it optimises, that
+        // `NonZeroU32::new(left).map(|left| left.min(burst))` may be `None`: the loop never ended.
+        while let Some(part) = NonZeroU32::new(left.min(burst.get())) {
             match limiter.check_n(part) {
                 // A part is no more than a burst, so it is never refused for good.
                 Ok(Ok(())) | Err(_) => left -= part.get(),
@@ -271,6 +273,13 @@ mod tests {
         let cost = Cost { requests: 1, blocks: 30, bytes: 1 << 20 };
         let took = time_of(&quota, [cost]).await;
         assert!(about(took, 20.0), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_costs_nothing_does_not_wait_for_what_is_used_up() {
+        let quota = quota(1, 1, 1);
+        time_of(&quota, [Cost { requests: 1, blocks: 1, bytes: 1 << 20 }]).await;
+        assert_eq!(time_of(&quota, [Cost::default(); 3]).await, Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
