@@ -161,3 +161,7 @@ fn dial(state: &mut State) {
     let due = state.dialer.due(state.args.clock.now(), |peer| connected.contains_key(peer));
     due.into_iter().for_each(|addresses| state.network.dial(addresses));
 }
+
+#[cfg(test)]
+#[path = "misuse_tests.rs"]
+mod misuse_tests;
