@@ -37,7 +37,8 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 26] = [
+const PURE: [&str; 27] = [
+    "src/adapters/libp2p/admission.rs",
     "src/adapters/libp2p/dials.rs",
     "src/adapters/libp2p/transport_choice.rs",
     "src/types/",

@@ -176,6 +176,12 @@ impl Driver {
                 // Not connected means that the end has been reported already, or will be never.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
+            Command::Refuse(peers) => {
+                for peer in self.swarm.behaviour_mut().gate.refuse(peers) {
+                    // As above.
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
         }
     }
 

@@ -29,7 +29,7 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(NodeBehaviourEvent::Client(event)) => self.on_client(event),
             SwarmEvent::Behaviour(NodeBehaviourEvent::Server(event)) => self.on_server(event),
-            SwarmEvent::Behaviour(NodeBehaviourEvent::Limits(never)) => match never {},
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Gate(never)) => match never {},
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
@@ -41,7 +41,8 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 let reason = dial_error_text(&error);
                 tracing::debug!(peer = ?peer_id, reason, "a dial failed");
-                let failed = self.dials.failed(connection_id, reason);
+                let refused = peer_id.filter(|peer| self.swarm.behaviour().gate.refuses(peer));
+                let failed = self.dials.failed(connection_id, (reason, refused));
                 self.report(failed);
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
@@ -96,6 +97,10 @@ impl Driver {
                 connection_id,
                 message: Message::Request { request_id, request, channel },
             } => {
+                if self.swarm.behaviour().gate.refuses(&peer) {
+                    // Asked before its connections were told to close.
+                    return;
+                }
                 let linked = self.links.get_mut(&peer);
                 if let Some(link) = linked.and_then(|linked| linked.link(connection_id)) {
                     link.reply_began(request_id);

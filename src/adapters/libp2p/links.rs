@@ -127,6 +127,14 @@ impl LinkedPeer {
         self.links.get_mut(&connection)
     }
 
+    /// Whether we opened one over `transport` that is to stay.
+    pub(super) fn has_ours(&self, transport: Transport) -> bool {
+        let mut links = self.links.values();
+        links.any(|link| {
+            link.dialled && link.transport == transport && link.state == LinkState::Open
+        })
+    }
+
     /// Notes addresses of the peer.
     pub(super) fn reachable_at(&mut self, addresses: impl IntoIterator<Item = Multiaddr>) {
         for address in addresses {

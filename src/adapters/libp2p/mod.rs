@@ -17,6 +17,7 @@
 //!
 //! libp2p's own timers do not follow a paused tokio clock: simulate above the port, not here.
 
+mod admission;
 mod behaviour;
 mod block_server;
 mod codec;
@@ -27,11 +28,13 @@ mod driver_dials;
 mod driver_events;
 mod driver_transports;
 mod exchange;
+mod gate;
 mod identity;
 mod lanes;
 mod links;
 mod network;
 mod options;
+mod prompt_close;
 pub mod raw_server;
 mod reply_reader;
 mod sockets;
@@ -39,6 +42,7 @@ mod starter;
 #[cfg(test)]
 mod tests;
 mod transport_choice;
+mod transports;
 
 pub use exchange::{InboundRequest, ReplyGone, ReplyWriter};
 pub use identity::{KeyError, load_or_create};

@@ -163,7 +163,7 @@ impl Shared {
         responder: &Arc<dyn Responder>,
         events: &Arc<dyn NetworkEvents>,
     ) -> Result<(Vec<ListenAddress>, Driver, Libp2pNetwork), NetworkError> {
-        let swarm = build_swarm(&self.key, self.options.connections_max)?;
+        let swarm = build_swarm(&self.key, self.options.limits())?;
         let (network, inbox) = Libp2pNetwork::channel(Arc::clone(events));
         let mut driver = Driver::new(swarm, Arc::clone(events), Arc::clone(responder), inbox);
         let multiaddrs: Vec<Multiaddr> = addresses.iter().map(|a| a.to_multiaddr()).collect();

@@ -3,6 +3,7 @@
 mod connecting;
 mod fetching;
 mod hostile;
+mod refusing;
 mod serving;
 #[cfg(feature = "quic")]
 mod transports;
@@ -133,6 +134,8 @@ impl Events {
                     | NetworkEvent::Moved { .. }
                     | NetworkEvent::Disconnected { .. }
                     | NetworkEvent::DialFailed { .. }
+                    | NetworkEvent::Discovered { .. }
+                    | NetworkEvent::Expired { .. }
                     | NetworkEvent::Stopped { .. } => None,
                 })
                 .await,
@@ -162,6 +165,8 @@ impl Events {
             | NetworkEvent::Connected { .. }
             | NetworkEvent::Moved { .. }
             | NetworkEvent::Disconnected { .. }
+            | NetworkEvent::Discovered { .. }
+            | NetworkEvent::Expired { .. }
             | NetworkEvent::Stopped { .. } => None,
         })
         .await
