@@ -1,4 +1,5 @@
-//! The swarm: the gate to connections, and the blocks-by-range protocol in both roles.
+//! The swarm: the gate to connections, the blocks-by-range protocol in both roles, and the small
+//! protocols.
 //!
 //! The two roles are two behaviours, so that a peer that fills the one with its requests cannot
 //! keep us from asking it ours.
@@ -19,6 +20,7 @@ use super::{
     codec::RangeCodec,
     gate::Gate,
     lanes::Lanes,
+    small_server::{SMALL_STREAMS_MAX, SmallServer, small_server},
     transports::build_transport,
 };
 use crate::{ports::NetworkError, wire::protocol::Protocol};
@@ -50,7 +52,7 @@ const REQUEST_LIFETIME: Duration = Duration::from_secs(900);
 const IDLE_CONNECTION: Duration = Duration::from_secs(3600);
 
 /// Streams of one connection in all, ours and the peer's. Unit: streams.
-pub(super) const STREAMS_MAX: usize = OPEN_REQUESTS_MAX + SERVED_STREAMS_MAX;
+pub(super) const STREAMS_MAX: usize = OPEN_REQUESTS_MAX + SERVED_STREAMS_MAX + SMALL_STREAMS_MAX;
 
 /// What the node speaks. The gate comes first: a denied connection reaches none of the others.
 #[derive(NetworkBehaviour)]
@@ -58,6 +60,7 @@ pub(super) struct NodeBehaviour {
     pub(super) gate: Gate,
     pub(super) client: Lanes,
     pub(super) server: request_response::Behaviour<RangeCodec>,
+    pub(super) small_server: SmallServer,
 }
 
 impl NodeBehaviour {
@@ -71,6 +74,7 @@ impl NodeBehaviour {
                     .collect(),
             ),
             server: role(ProtocolSupport::Inbound, SERVED_STREAMS_MAX),
+            small_server: small_server(),
         }
     }
 }

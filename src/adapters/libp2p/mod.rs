@@ -1,6 +1,6 @@
 //! The network over libp2p, wire compatible with the nodes of today: TCP with Noise and Yamux,
 //! QUIC on the same port number, and `/eth2/chain/req/blocks_by_range/1/ssz_snappy` as client and
-//! server.
+//! server. Status, ping, metadata and goodbye are answered, never asked.
 //!
 //! Owns: sockets, connections and their limits, which transport to a peer is used, streams and
 //! their framing, the node key. Does not own: whom to ask for what, deadlines of requests, retries,
@@ -37,6 +37,7 @@ mod options;
 mod prompt_close;
 pub mod raw_server;
 mod reply_reader;
+mod small_server;
 mod sockets;
 mod starter;
 #[cfg(test)]

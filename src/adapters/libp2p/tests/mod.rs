@@ -5,6 +5,7 @@ mod fetching;
 mod hostile;
 mod refusing;
 mod serving;
+mod small;
 #[cfg(feature = "quic")]
 mod transports;
 
