@@ -1,6 +1,8 @@
 //! What the swarm reports, translated: to the events of the port, to replies of peers' requests,
 //! and to the ends of our own.
 
+#[cfg(feature = "mdns")]
+use libp2p::mdns;
 use libp2p::{
     PeerId,
     request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure},
@@ -14,6 +16,8 @@ use super::{
     exchange::{InboundRequest, Reply, ReplyWriter, Request},
     small_server::{SmallRequest, too_many},
 };
+#[cfg(feature = "mdns")]
+use crate::ports::NetworkEvent;
 use crate::ports::RequestError;
 
 type SmallEvent = request_response::Event<SmallRequest, Vec<u8>>;
@@ -33,6 +37,8 @@ impl Driver {
             SwarmEvent::Behaviour(NodeBehaviourEvent::Server(event)) => self.on_server(event),
             SwarmEvent::Behaviour(NodeBehaviourEvent::SmallServer(event)) => self.on_small(event),
             SwarmEvent::Behaviour(NodeBehaviourEvent::Gate(never)) => match never {},
+            #[cfg(feature = "mdns")]
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Neighbours(event)) => self.on_mdns(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
@@ -133,6 +139,18 @@ impl Driver {
             // The server sends no requests.
             RangeEvent::Message { message: Message::Response { .. }, .. }
             | RangeEvent::OutboundFailure { .. } => {}
+        }
+    }
+
+    #[cfg(feature = "mdns")]
+    fn on_mdns(&self, event: mdns::Event) {
+        match event {
+            mdns::Event::Discovered(peers) => peers.into_iter().for_each(|(_, address)| {
+                self.events.on_event(NetworkEvent::Discovered { address });
+            }),
+            mdns::Event::Expired(peers) => peers.into_iter().for_each(|(_, address)| {
+                self.events.on_event(NetworkEvent::Expired { address });
+            }),
         }
     }
 

@@ -28,6 +28,9 @@ pub struct Libp2pOptions {
     /// as behind a NAT or a container host that hides where connections come from, keep each other
     /// out. If too high: one machine takes the places of all.
     pub connections_per_address_max: u32,
+    /// Look for peers on the local network by mDNS, and be found there. Needs feature `mdns`. Off
+    /// by default: whoever is on that network can then make us dial.
+    pub mdns: bool,
 }
 
 impl Default for Libp2pOptions {
@@ -37,6 +40,7 @@ impl Default for Libp2pOptions {
             connections_max: 64,
             replies_max: 64,
             connections_per_address_max: 8,
+            mdns: false,
         }
     }
 }

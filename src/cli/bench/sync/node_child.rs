@@ -3,7 +3,10 @@
 
 use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
-use alys_sync::types::{Height, Multiaddr};
+use alys_sync::{
+    adapters::libp2p::Libp2pOptions,
+    types::{Height, Multiaddr},
+};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +75,7 @@ pub(crate) async fn sync_node(args: NodeChildArgs, context: Context) -> Result<A
         genesis: load_genesis(&args.genesis)?,
         data_dir: args.data_dir,
         config: limits.config(args.bootnode),
-        listen: Vec::new(),
+        network: Libp2pOptions::default(),
         workers: limits.workers,
         http: ([127, 0, 0, 1], 0).into(),
     };
