@@ -71,7 +71,7 @@ pub(super) struct NodeBehaviour {
 impl NodeBehaviour {
     fn new(options: &Libp2pOptions, own: PeerId) -> Result<Self, NetworkError> {
         if options.mdns && !cfg!(feature = "mdns") {
-            let reason = "this program was built without mDNS".to_owned();
+            let reason = format!("{own} is to find others by mDNS, but was built without it");
             return Err(NetworkError::Transport { reason });
         }
         Ok(Self {
