@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! SyncSupervisor
-//! ├── CheckpointStore    durable checkpoints
+//! ├── CheckpointStore    durable checkpoints, and what is known of peers
 //! ├── PeerReputation     who may be asked
 //! ├── ValidatorPool      stateless verification on all cores
 //! ├── PeerNetwork        connections
@@ -171,7 +171,7 @@ impl Children {
         ImporterHandle::new(self.importer.clone())
     }
 
-    fn reputation(&self) -> ReputationHandle {
+    pub(crate) fn reputation(&self) -> ReputationHandle {
         ReputationHandle::new(self.reputation.clone())
     }
 
@@ -205,7 +205,7 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
     };
     SupervisorSpec::new("SyncSupervisor", Strategy::OneForOne, RESTARTS_MAX)
         .child(checkpoint_store(&shared, children))
-        .child(peer_reputation(&shared, children, &prober))
+        .child(peer_reputation(&shared, children, &caller, &prober))
         .child(validator_pool(&shared, children))
         .child(peer_network(&shared, children, slot))
         .child(block_importer(&shared, children))
@@ -225,12 +225,19 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         .on_exit(never_into_a_broken_store)
 }
 
-fn peer_reputation(shared: &Shared, children: &Children, prober: &Prober) -> ChildSpec {
+fn peer_reputation(
+    shared: &Shared,
+    children: &Children,
+    caller: &PeerCaller,
+    prober: &Prober,
+) -> ChildSpec {
     let args = ReputationArgs {
-        genesis: shared.ports.chain.genesis(),
-        ban: shared.config.peers.ban,
+        settings: shared.config.reputation.clone(),
+        chain: Arc::clone(&shared.ports.chain),
         clock: Arc::clone(&shared.ports.clock),
+        caller: caller.clone(),
         prober: prober.clone(),
+        checkpoints: children.checkpoints(),
         network: children.network(),
         scheduler: children.scheduler(),
         coordinator: children.coordinator(),

@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 26] = [
+const PURE: [&str; 34] = [
     "src/adapters/libp2p/dials.rs",
     "src/adapters/libp2p/transport_choice.rs",
     "src/types/",
@@ -52,8 +52,16 @@ const PURE: [&str; 26] = [
     "src/coordinator/search.rs",
     "src/importer/batch.rs",
     "src/network/dialer.rs",
+    "src/reputation/attempts.rs",
+    "src/reputation/ban.rs",
     "src/reputation/book.rs",
+    "src/reputation/consequences.rs",
     "src/reputation/evidence.rs",
+    "src/reputation/record.rs",
+    "src/reputation/score.rs",
+    "src/reputation/settings.rs",
+    "src/reputation/view.rs",
+    "src/resilience/partition.rs",
     "src/scheduler/core.rs",
     "src/scheduler/core/",
     "src/scheduler/height_set.rs",

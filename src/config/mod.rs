@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{scheduler, types::Height};
+use crate::{reputation, scheduler, types::Height};
 
 /// Choices of one node. `Default` is what `alys-sync run` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct SyncConfig {
     pub import_batch_blocks: usize,
     /// Who is dialled, how often and how long.
     pub peers: PeerSettings,
+    /// How peers are judged.
+    pub reputation: reputation::ReputationSettings,
     /// How the height of the network is found.
     pub discovery: DiscoverySettings,
     /// Checkpoints.
@@ -37,9 +39,6 @@ pub struct PeerSettings {
     /// Longest pause between dials. Too low: storms at a host that is down. Too high: a host that
     /// came back is missed for long.
     pub redial_max: Duration,
-    /// How long a provable liar is kept out. Too low: it lies again soon. Too high: a node that
-    /// was repaired stays out.
-    pub ban: Duration,
 }
 
 /// How the height of the network is found.
@@ -75,6 +74,7 @@ impl Default for SyncConfig {
             memory_bytes: 64 << 20,
             import_batch_blocks: 512,
             peers: PeerSettings::default(),
+            reputation: reputation::ReputationSettings::default(),
             discovery: DiscoverySettings::default(),
             checkpoint: CheckpointSettings::default(),
             seed: 0,
@@ -88,7 +88,6 @@ impl Default for PeerSettings {
             bootnodes: Vec::new(),
             redial_first: Duration::from_secs(1),
             redial_max: Duration::from_secs(30),
-            ban: Duration::from_secs(3_600),
         }
     }
 }
@@ -157,10 +156,20 @@ impl SyncConfig {
             ("discovery.interval", self.discovery.interval),
             ("discovery.probe_deadline", self.discovery.probe_deadline),
             ("peers.redial_first", self.peers.redial_first),
+            ("reputation.half_life", self.reputation.half_life),
+            ("reputation.ban", self.reputation.ban),
+            ("reputation.misuse_ban", self.reputation.misuse_ban),
         ] {
             if value.is_zero() {
                 return error(key, format!("{value:?}"), "use more than zero");
             }
+        }
+        if !self.reputation.weights.are_whole() {
+            return error(
+                "reputation.weights",
+                format!("{:?}", self.reputation.weights),
+                "use thousandths that are 1,000 in all",
+            );
         }
         if self.import_batch_blocks == 0 {
             return error("import_batch_blocks", "0".to_owned(), "use at least 1 block");
@@ -191,5 +200,8 @@ mod tests {
         let mut config = SyncConfig::default();
         config.download.block_deadline = Duration::ZERO;
         assert_eq!(config.validate().unwrap_err().key, "download.block_deadline");
+        let mut config = SyncConfig::default();
+        config.reputation.weights.trust += 1;
+        assert_eq!(config.validate().unwrap_err().key, "reputation.weights");
     }
 }

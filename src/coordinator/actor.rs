@@ -260,6 +260,7 @@ fn look_at_gate(state: &mut State, now: Duration) -> Gate {
         head,
         target: state.core.target(),
         last_answer: state.core.last_answer(),
+        link_cut: state.core.peers().link_cut.is_some(),
         slot: Duration::from_millis(slot.as_ms()),
     };
     state.gate.look(now, view)
@@ -309,6 +310,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         production: state.production,
         last_checkpoint: state.last_checkpoint,
         usable_peers: state.core.peers().usable.len(),
+        link_cut: state.core.peers().link_cut,
         peers: state.core.peers().peers.clone(),
     }
 }

@@ -16,7 +16,12 @@ use futures::StreamExt as _;
 use tokio::time::timeout;
 use tracing::Span;
 
-use super::{download_limit::DownloadLimit, limit::PeerLimits};
+use super::{
+    activity::{Activity, RequestActivity},
+    download_limit::DownloadLimit,
+    limit::PeerLimits,
+    partition::Traffic,
+};
 use crate::{
     ports::{Clock, PeerNetwork, RangeStream, RequestError},
     types::{HeightRange, PeerId},
@@ -54,6 +59,7 @@ pub struct PeerCaller {
     limits: Arc<PeerLimits>,
     download_limit: DownloadLimit,
     received: Arc<AtomicU64>,
+    activity: Activity,
 }
 
 impl PeerCaller {
@@ -65,14 +71,20 @@ impl PeerCaller {
         bytes_per_second: Option<NonZeroU64>,
     ) -> Self {
         let download_limit = DownloadLimit::new(Arc::clone(&clock), bytes_per_second);
+        let activity = Activity::new(Arc::clone(&clock));
         let limits = Arc::new(PeerLimits::new(clock));
         let (open, received) = (Arc::default(), Arc::default());
-        Self { network, open, limits, download_limit, received }
+        Self { network, open, limits, download_limit, received, activity }
     }
 
     /// Bytes of all blocks that were received so far, whatever became of them.
     pub fn received_bytes(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// Whom requests wait for now, and when anything last arrived.
+    pub fn traffic(&self) -> Traffic {
+        self.activity.traffic()
     }
 
     /// Asks `peer` for `range`. Each block, the first one too, must arrive within `deadline` of
@@ -92,6 +104,8 @@ impl PeerCaller {
         let admitted = self.limits.admit(peer, range.count());
         admitted.map_err(|wait| RequestError::OverQuota { wait })?;
         let span = tracing::debug_span!("peer_call", %peer, %range);
+        let activity = self.activity.request(peer);
+        activity.waits();
         let request = network.request_range(peer, range);
         // The caller must not keep a network alive that its owner has let go.
         drop(network);
@@ -100,7 +114,7 @@ impl PeerCaller {
             .map_err(|_| RequestError::TimedOut { waited: deadline })??;
         let left = range.count();
         let caller = self.clone();
-        Ok(RangeCall { stream, deadline, left, span, caller, peer, _open: open })
+        Ok(RangeCall { stream, deadline, left, span, caller, peer, activity, _open: open })
     }
 }
 
@@ -112,6 +126,7 @@ pub struct RangeCall {
     span: Span,
     caller: PeerCaller,
     peer: PeerId,
+    activity: RequestActivity,
     _open: OpenRequest,
 }
 
@@ -129,8 +144,14 @@ impl RangeCall {
         }
         // No deadline runs meanwhile: the peer has sent what it may.
         self.caller.download_limit.ready().await;
+        self.activity.waits();
         let next = match timeout(self.deadline, self.stream.next()).await {
-            Ok(next) => next,
+            Ok(next) => {
+                if matches!(next, Some(Ok(_)) | None) {
+                    self.activity.arrived();
+                }
+                next
+            }
             Err(_) => Some(Err(RequestError::TimedOut { waited: self.deadline })),
         };
         match &next {

@@ -151,7 +151,8 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<DownloadEvent<Arc<Seg
         SchedulerMsg::UsablePeers { peers, banned } => usable(state, &peers, banned),
         SchedulerMsg::Imported { head } => vec![DownloadEvent::Imported { head }],
         SchedulerMsg::ImportRefused { refusal } => {
-            state.args.reputation.evidence(refusal.origin.peer, Evidence::NotLinked);
+            let evidence = Evidence::NotLinked { block: refusal.fault.child() };
+            state.args.reputation.evidence(refusal.origin.peer, evidence);
             vec![DownloadEvent::ImportRefused { at: refusal.at }]
         }
         SchedulerMsg::ImporterStarted { head } => vec![DownloadEvent::ImporterStarted { head }],
