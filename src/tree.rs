@@ -34,7 +34,7 @@ use crate::{
     },
     flow::ByteBudget,
     importer::{BlockImporter, ImporterArgs, ImporterHandle, ImporterMsg, StoreFailure},
-    network::{NetworkArgs, NetworkHandle, NetworkMsg, PeerNetworkActor},
+    network::{NetworkArgs, NetworkHandle, NetworkMsg, NetworkOrders, PeerNetworkActor},
     node::Ports,
     ports::ChainError,
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
@@ -264,6 +264,7 @@ fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> Chil
         seed: shared.config.seed,
         clock: Arc::clone(&shared.ports.clock),
         reputation: children.reputation(),
+        orders: NetworkOrders::default(),
     };
     ChildSpec::new(&children.network, move || (PeerNetworkActor, args.clone()))
         .start_within(NETWORK_STARTS_WITHIN)

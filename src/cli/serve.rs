@@ -93,7 +93,9 @@ impl NetworkEvents for Reports {
             }
             NetworkEvent::Moved { peer, address } => tracing::info!(%peer, %address, "moved"),
             NetworkEvent::Disconnected { peer, .. } => tracing::info!(%peer, "disconnected"),
-            NetworkEvent::DialFailed { .. } => {}
+            NetworkEvent::DialFailed { .. }
+            | NetworkEvent::Discovered { .. }
+            | NetworkEvent::Expired { .. } => {}
         }
     }
 }
@@ -129,7 +131,9 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
                 NetworkEvent::Connected { .. }
                 | NetworkEvent::Moved { .. }
                 | NetworkEvent::Disconnected { .. }
-                | NetworkEvent::DialFailed { .. },
+                | NetworkEvent::DialFailed { .. }
+                | NetworkEvent::Discovered { .. }
+                | NetworkEvent::Expired { .. },
             ) => {}
             None => {
                 let reason = "it reports nothing any more".to_owned();

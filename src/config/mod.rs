@@ -39,6 +39,13 @@ pub struct PeerSettings {
     /// Longest pause between dials. Too low: storms at a host that is down. Too high: a host that
     /// came back is missed for long.
     pub redial_max: Duration,
+    /// Longest pause between dials while our own link is taken for cut, and how long the outcome of
+    /// one is then waited for. Too low: packets into nothing. Too high: the link is back and
+    /// nobody notices.
+    pub redial_cut_max: Duration,
+    /// Peers found on the local network that are kept connected. Unit: peers. Too low: some
+    /// neighbours are not used. Too high: whoever is on the local network makes us dial that many.
+    pub discovered_max: usize,
 }
 
 /// How the height of the network is found.
@@ -88,6 +95,8 @@ impl Default for PeerSettings {
             bootnodes: Vec::new(),
             redial_first: Duration::from_secs(1),
             redial_max: Duration::from_secs(30),
+            redial_cut_max: Duration::from_secs(2),
+            discovered_max: 64,
         }
     }
 }
@@ -159,6 +168,7 @@ impl SyncConfig {
             ("reputation.half_life", self.reputation.half_life),
             ("reputation.ban", self.reputation.ban),
             ("reputation.misuse_ban", self.reputation.misuse_ban),
+            ("peers.redial_cut_max", self.peers.redial_cut_max),
         ] {
             if value.is_zero() {
                 return error(key, format!("{value:?}"), "use more than zero");

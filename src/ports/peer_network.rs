@@ -1,6 +1,6 @@
 //! The network as sync sees it: peers that come and go, and ranges of blocks asked of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
@@ -32,8 +32,13 @@ pub trait PeerNetwork: Send + Sync + 'static {
     /// later. That is no business of the callers: no request fails of it.
     fn dial(&self, addresses: Vec<Multiaddr>);
 
-    /// Closes all connections to `peer`; the end is an event.
+    /// Closes all connections to `peer`; the end is an event, within a second even if the link is
+    /// cut.
     fn disconnect(&self, peer: PeerId);
+
+    /// Exactly these are refused from now on: no dial, no connection accepted, no reply; their open
+    /// connections are closed. A network that starts refuses nobody.
+    fn refuse(&self, peers: BTreeSet<PeerId>);
 }
 
 /// Makes networks: one each time the actor that owns it starts.
@@ -110,8 +115,20 @@ pub enum NetworkEvent {
     DialFailed {
         /// What was dialled.
         addresses: Vec<Multiaddr>,
+        /// Who is there, if that is somebody who is refused.
+        refused: Option<PeerId>,
         /// Why, for people.
         reason: String,
+    },
+    /// A peer that nobody named was found on the local network.
+    Discovered {
+        /// Where it can be dialled, with its peer id as last part.
+        address: Multiaddr,
+    },
+    /// A peer found on the local network has not been heard of there for a while.
+    Expired {
+        /// Where it could be dialled, as it was [`Self::Discovered`].
+        address: Multiaddr,
     },
     /// The network ended by itself and must be started again.
     Stopped {

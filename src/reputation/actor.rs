@@ -246,12 +246,14 @@ fn look_at_the_link(state: &mut State) {
                 %sign, ?silent_for, taken_back,
                 "our own link is taken for cut: no peer is blamed, and all are dialled again"
             );
+            let _ = state.args.network.link_cut();
         }
         Some(LinkNews::Healed { after }) => {
             let now = state.now();
             // What failed between the sign and now failed for the same reason.
             let taken_back = state.book.take_back(now, now.saturating_sub(after));
             tracing::info!(?after, taken_back, "our own link works again");
+            let _ = state.args.network.link_back();
         }
     }
 }
@@ -296,7 +298,7 @@ fn tell(state: &mut State, show: bool) {
         state.told.banned = banned;
     }
     let refused = state.book.refused(now);
-    if refused != state.told.refused {
+    if refused != state.told.refused && state.args.network.refuse(refused.clone()).is_ok() {
         state.told.refused = refused;
     }
     if show {

@@ -1,7 +1,7 @@
 //! The simulated network: connections to the peers of a plan, and requests over them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -95,6 +95,7 @@ impl NetworkStarter for SimStarter {
                 world,
                 events,
                 connections: Mutex::default(),
+                refused: Mutex::default(),
                 tasks: Mutex::new(JoinSet::new()),
             });
             Ok(network as Arc<dyn PeerNetwork>)
@@ -120,6 +121,7 @@ struct SimNetwork {
     world: Arc<World>,
     events: Arc<dyn NetworkEvents>,
     connections: Mutex<BTreeMap<PeerId, Connection>>,
+    refused: Mutex<BTreeSet<PeerId>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -148,10 +150,22 @@ impl SimNetwork {
         });
     }
 
+    fn refuses(&self, peer: PeerId) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+
+    fn dial_failed(&self, addresses: Vec<Multiaddr>, refused: Option<PeerId>, reason: &str) {
+        let reason = reason.to_owned();
+        self.events.on_event(NetworkEvent::DialFailed { addresses, refused, reason });
+    }
+
     fn connect(&self, peer: &SimPeer, addresses: Vec<Multiaddr>) {
         if peer.is_away() {
-            let reason = "nobody there".to_owned();
-            self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
+            self.dial_failed(addresses, None, "nobody there");
+            return;
+        }
+        if self.refuses(peer.id) {
+            self.dial_failed(addresses, Some(peer.id), "this peer is refused");
             return;
         }
         if self.connections().contains_key(&peer.id) {
@@ -214,10 +228,7 @@ impl PeerNetwork for SimNetwork {
                 let dialled = Arc::clone(&peer);
                 self.after(&peer, 2, move |network| network.connect(&dialled, addresses));
             }
-            None => {
-                let reason = "no such peer".to_owned();
-                self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
-            }
+            None => self.dial_failed(addresses, None, "no such peer"),
         }
     }
 
@@ -225,5 +236,10 @@ impl PeerNetwork for SimNetwork {
         if let Some(peer) = self.world.peers.get(&peer) {
             self.close(peer, DisconnectReason::Local);
         }
+    }
+
+    fn refuse(&self, peers: BTreeSet<PeerId>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = peers.clone();
+        peers.into_iter().for_each(|peer| self.disconnect(peer));
     }
 }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use libp2p::multiaddr::{Multiaddr, Protocol};
 
+use super::admission::Limits;
+
 /// Settings of the libp2p network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Libp2pOptions {
@@ -21,11 +23,32 @@ pub struct Libp2pOptions {
     /// If too low: one slow reader delays many. If too high: memory, up to 4 MiB each when the
     /// chain is all blocks of the largest size, about 0.3 MiB otherwise.
     pub replies_max: usize,
+    /// Inbound connections from one IPv4 address, or one /64 of IPv6, handshakes under way
+    /// included; loopback has no such limit. Default 8. If too low: peers that share an address,
+    /// as behind a NAT or a container host that hides where connections come from, keep each other
+    /// out. If too high: one machine takes the places of all.
+    pub connections_per_address_max: u32,
 }
 
 impl Default for Libp2pOptions {
     fn default() -> Self {
-        Self { listen: Vec::new(), connections_max: 64, replies_max: 64 }
+        Self {
+            listen: Vec::new(),
+            connections_max: 64,
+            replies_max: 64,
+            connections_per_address_max: 8,
+        }
+    }
+}
+
+impl Libp2pOptions {
+    /// What connections there may be.
+    pub(super) fn limits(&self) -> Limits {
+        let as_size = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+        Limits {
+            total: as_size(self.connections_max),
+            inbound_per_place: as_size(self.connections_per_address_max),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl RawServer {
     {
         let listen = listen_addresses(Ipv4Addr::LOCALHOST.into(), 0);
         let starter = Libp2pStarter::new(Libp2pOptions { listen, ..Libp2pOptions::default() }, key);
-        let network = starter.start_with(Arc::new(Script(script)), events).await?;
+        let network = starter.start_with(Arc::new(Script(script)), None, events).await?;
         Ok(Self { network, peer: starter.peer_id() })
     }
 

@@ -3,7 +3,9 @@
 mod connecting;
 mod fetching;
 mod hostile;
+mod refusing;
 mod serving;
+mod small;
 #[cfg(feature = "quic")]
 mod transports;
 
@@ -133,6 +135,8 @@ impl Events {
                     | NetworkEvent::Moved { .. }
                     | NetworkEvent::Disconnected { .. }
                     | NetworkEvent::DialFailed { .. }
+                    | NetworkEvent::Discovered { .. }
+                    | NetworkEvent::Expired { .. }
                     | NetworkEvent::Stopped { .. } => None,
                 })
                 .await,
@@ -162,6 +166,8 @@ impl Events {
             | NetworkEvent::Connected { .. }
             | NetworkEvent::Moved { .. }
             | NetworkEvent::Disconnected { .. }
+            | NetworkEvent::Discovered { .. }
+            | NetworkEvent::Expired { .. }
             | NetworkEvent::Stopped { .. } => None,
         })
         .await

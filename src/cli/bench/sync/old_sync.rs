@@ -140,7 +140,9 @@ async fn sync_all(
             Some(
                 NetworkEvent::Listening { .. }
                 | NetworkEvent::Disconnected { .. }
-                | NetworkEvent::Moved { .. },
+                | NetworkEvent::Moved { .. }
+                | NetworkEvent::Discovered { .. }
+                | NetworkEvent::Expired { .. },
             ) => {}
             None => return Err(not_connected("the network has ended".to_owned())),
         }
