@@ -196,6 +196,7 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
         slot.clone(),
         Arc::clone(&shared.ports.clock),
         shared.config.download.bytes_per_second_max,
+        shared.config.seed,
     );
     let prober = Prober {
         caller: caller.clone(),

@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 26] = [
+const PURE: [&str; 27] = [
     "src/adapters/libp2p/dials.rs",
     "src/adapters/libp2p/transport_choice.rs",
     "src/types/",
@@ -54,6 +54,7 @@ const PURE: [&str; 26] = [
     "src/network/dialer.rs",
     "src/reputation/book.rs",
     "src/reputation/evidence.rs",
+    "src/resilience/breaker.rs",
     "src/scheduler/core.rs",
     "src/scheduler/core/",
     "src/scheduler/height_set.rs",
