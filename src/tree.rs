@@ -38,7 +38,7 @@ use crate::{
     node::Ports,
     ports::ChainError,
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
-    resilience::{NetworkSlot, PeerCaller, Prober},
+    resilience::{GuardedSource, NetworkSlot, PeerCaller, Prober},
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
     validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
 };
@@ -252,7 +252,11 @@ fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
 fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> ChildSpec {
     let args = NetworkArgs {
         starter: Arc::clone(&shared.ports.network),
-        source: Arc::clone(&shared.ports.chain) as _,
+        source: Arc::new(GuardedSource::new(
+            Arc::clone(&shared.ports.chain) as _,
+            Arc::clone(&shared.ports.clock),
+            shared.config.seed,
+        )),
         slot,
         peers: shared.config.peers.clone(),
         seed: shared.config.seed,
