@@ -38,7 +38,7 @@ use crate::{
     node::Ports,
     ports::ChainError,
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
-    resilience::{NetworkSlot, PeerCaller, Prober},
+    resilience::{GuardedSource, NetworkSlot, PeerCaller, Prober},
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
     validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
 };
@@ -196,6 +196,7 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
         slot.clone(),
         Arc::clone(&shared.ports.clock),
         shared.config.download.bytes_per_second_max,
+        shared.config.seed,
     );
     let prober = Prober {
         caller: caller.clone(),
@@ -258,7 +259,11 @@ fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
 fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> ChildSpec {
     let args = NetworkArgs {
         starter: Arc::clone(&shared.ports.network),
-        source: Arc::clone(&shared.ports.chain) as _,
+        source: Arc::new(GuardedSource::new(
+            Arc::clone(&shared.ports.chain) as _,
+            Arc::clone(&shared.ports.clock),
+            shared.config.seed,
+        )),
         slot,
         peers: shared.config.peers.clone(),
         seed: shared.config.seed,

@@ -194,6 +194,13 @@ pub enum RequestError {
         /// How long to wait.
         wait: Duration,
     },
+    /// The peer has failed too often to be asked now: its breaker is open.
+    #[error("the peer has failed too often to be asked before {wait:?} have passed")]
+    BreakerOpen {
+        /// When to try again. The breaker may still be open then: it opens early where nobody else
+        /// delivers.
+        wait: Duration,
+    },
     /// The peer's bytes break the framing.
     #[error("broken framing")]
     Framing(#[source] ChunkError),

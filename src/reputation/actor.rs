@@ -242,6 +242,7 @@ fn look_at_the_link(state: &mut State) {
             let silent_for = now.saturating_sub(since);
             let taken_back =
                 state.book.take_back(state.now(), state.now().saturating_sub(silent_for));
+            state.args.caller.take_back(since);
             tracing::warn!(
                 %sign, ?silent_for, taken_back,
                 "our own link is taken for cut: no peer is blamed, and all are dialled again"
@@ -252,6 +253,7 @@ fn look_at_the_link(state: &mut State) {
             let now = state.now();
             // What failed between the sign and now failed for the same reason.
             let taken_back = state.book.take_back(now, now.saturating_sub(after));
+            state.args.caller.take_back(state.args.clock.now().saturating_sub(after));
             tracing::info!(?after, taken_back, "our own link works again");
             let _ = state.args.network.link_back();
         }

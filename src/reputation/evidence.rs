@@ -112,6 +112,7 @@ fn kind_of(error: &RequestError) -> EvidenceKind {
         | RequestError::TooManyStreams
         | RequestError::RateLimited { .. }
         | RequestError::OverQuota { .. }
+        | RequestError::BreakerOpen { .. }
         | RequestError::Restarting => EvidenceKind::NoFault,
     }
 }

@@ -200,7 +200,10 @@ fn failed(context: &FetchContext, peer: PeerId, error: RequestError) -> ReplyEnd
         }
         // To ask again as soon as it allows is what it wants: nothing to hold against it.
         RequestError::RateLimited { wait } => ReplyEnd::Limited { wait },
-        RequestError::OverQuota { wait } => ReplyEnd::Limited { wait: Some(wait) },
+        // It was not asked: what there is to hold against it was held when it failed.
+        RequestError::OverQuota { wait } | RequestError::BreakerOpen { wait } => {
+            ReplyEnd::Limited { wait: Some(wait) }
+        }
         RequestError::Unsupported
         | RequestError::Refused { .. }
         | RequestError::Framing(_)

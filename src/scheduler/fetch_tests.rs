@@ -61,7 +61,7 @@ impl World {
         let slot = NetworkSlot::default();
         slot.publish(&(network.clone() as Arc<dyn PeerNetwork>));
         let context = FetchContext {
-            caller: PeerCaller::new(slot, Arc::new(SystemClock::start()), None),
+            caller: PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start())),
             validator: ValidatorHandle::new(match pool {
                 Pool::Real => real,
                 Pool::Held => held.handle,
@@ -254,6 +254,7 @@ async fn limit_of_a_peer_is_not_held_against_it_and_its_wait_is_passed_on() {
         (RequestError::RateLimited { wait: Some(wait) }, "ended Limited { wait: Some(1.234s) }"),
         (RequestError::RateLimited { wait: None }, "ended Limited { wait: None }"),
         (RequestError::OverQuota { wait }, "ended Limited { wait: Some(1.234s) }"),
+        (RequestError::BreakerOpen { wait }, "ended Limited { wait: Some(1.234s) }"),
     ];
     for (error, told) in limits {
         let mut world = World::new(sends(vec![Err(error.clone())]), Pool::Real).await;
