@@ -37,7 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 26] = [
+const PURE: [&str; 28] = [
     "src/adapters/libp2p/dials.rs",
     "src/adapters/libp2p/transport_choice.rs",
     "src/types/",
@@ -50,6 +50,7 @@ const PURE: [&str; 26] = [
     "src/coordinator/progress.rs",
     "src/coordinator/progress/",
     "src/coordinator/search.rs",
+    "src/coordinator/searches.rs",
     "src/importer/batch.rs",
     "src/network/dialer.rs",
     "src/reputation/book.rs",
@@ -58,6 +59,7 @@ const PURE: [&str; 26] = [
     "src/scheduler/core/",
     "src/scheduler/height_set.rs",
     "src/scheduler/policy/",
+    "src/selection/",
     "src/validation/batcher.rs",
     "src/validation/verdict.rs",
     "src/checkpoint/record.rs",

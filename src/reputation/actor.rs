@@ -19,6 +19,7 @@ use crate::{
     ports::Clock,
     resilience::Prober,
     scheduler::SchedulerHandle,
+    selection::Standing,
     types::{BlockRoot, Height, PeerId},
 };
 
@@ -59,7 +60,7 @@ pub struct State {
 /// What the scheduler was told last.
 #[derive(Debug, Clone, Default)]
 struct Told {
-    usable: BTreeMap<PeerId, u16>,
+    usable: BTreeMap<PeerId, Standing>,
     banned: BTreeSet<PeerId>,
 }
 

@@ -11,6 +11,7 @@ use super::Evidence;
 use crate::{
     ports::RequestError,
     resilience::ProbeAnswer,
+    selection::{Standing, ip_of},
     types::{BlockRoot, Multiaddr, PeerId, Transport},
 };
 
@@ -80,7 +81,7 @@ pub struct PeerStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerView {
     /// Who may be asked.
-    pub usable: Vec<PeerId>,
+    pub usable: BTreeMap<PeerId, Standing>,
     /// How many are still being checked.
     pub checking: usize,
     /// How many are kept out for provable lies.
@@ -104,6 +105,12 @@ struct Record {
     check_failures: u32,
     check_at: Duration,
     check_open: bool,
+}
+
+impl Record {
+    fn standing(&self) -> Standing {
+        Standing { score: self.score, ip: ip_of(&self.address), ..Standing::default() }
+    }
 }
 
 /// What follows from an observation.
@@ -285,12 +292,12 @@ impl PeerBook {
         None
     }
 
-    /// Who may be asked, with their scores in thousandths.
-    pub(super) fn usable(&self) -> BTreeMap<PeerId, u16> {
+    /// Who may be asked, and what is known of each.
+    pub(super) fn usable(&self) -> BTreeMap<PeerId, Standing> {
         self.records
             .iter()
             .filter(|(_, record)| record.state == PeerState::Usable)
-            .map(|(peer, record)| (*peer, record.score))
+            .map(|(peer, record)| (*peer, record.standing()))
             .collect()
     }
 
@@ -305,7 +312,9 @@ impl PeerBook {
         let mut view = PeerView::default();
         for (peer, record) in &self.records {
             match &record.state {
-                PeerState::Usable => view.usable.push(*peer),
+                PeerState::Usable => {
+                    view.usable.insert(*peer, record.standing());
+                }
                 PeerState::Checking => view.checking += 1,
                 PeerState::OtherChain { genesis } => view.other_chain = Some((*peer, *genesis)),
                 PeerState::Banned => view.banned += 1,

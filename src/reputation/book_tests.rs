@@ -273,7 +273,7 @@ fn view_counts_what_was_delivered_and_failed() {
     let shown = &view.peers[0];
     assert_eq!((shown.blocks, shown.failed_blocks), (3, 2));
     assert_eq!((shown.bytes, shown.failures), (750, 1));
-    assert_eq!(shown.score, book.usable()[&peer]);
+    assert_eq!(shown.score, book.usable()[&peer].score);
     assert_eq!(shown.address, address().to_string());
 }
 
