@@ -290,6 +290,8 @@ fn block_importer(shared: &Shared, children: &Children) -> ChildSpec {
 fn download_scheduler(shared: &Shared, children: &Children, caller: PeerCaller) -> ChildSpec {
     let args = SchedulerArgs {
         settings: shared.config.download.clone(),
+        selection: shared.config.selection,
+        seed: shared.config.seed,
         budget: shared.budget.clone(),
         caller,
         clock: Arc::clone(&shared.ports.clock),
@@ -304,6 +306,8 @@ fn download_scheduler(shared: &Shared, children: &Children, caller: PeerCaller) 
 fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> ChildSpec {
     let args = CoordinatorArgs {
         settings: shared.config.discovery.clone(),
+        selection: shared.config.selection,
+        seed: shared.config.seed,
         spec: Arc::clone(&shared.ports.spec),
         chain: Arc::clone(&shared.ports.chain),
         clock: Arc::clone(&shared.ports.clock),

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::{reputation, scheduler, types::Height};
+use crate::{reputation, scheduler, selection::SelectionSettings, types::Height};
 
 /// Choices of one node. `Default` is what `alys-sync run` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncConfig {
     /// Downloads.
     pub download: scheduler::Settings,
+    /// Who is chosen of those who may be asked.
+    pub selection: SelectionSettings,
     /// Bytes downloaded and not yet imported, over the whole node. Unit: bytes. Too low: the
     /// window shrinks to a few blocks. Too high: memory. A few large requests to each of eight
     /// peers fit in 64 MiB.
@@ -78,6 +80,7 @@ impl Default for SyncConfig {
     fn default() -> Self {
         Self {
             download: scheduler::Settings::default(),
+            selection: SelectionSettings::default(),
             memory_bytes: 64 << 20,
             import_batch_blocks: 512,
             peers: PeerSettings::default(),
@@ -160,6 +163,23 @@ impl SyncConfig {
                 "use 1 to 2^32 blocks",
             );
         }
+        if self.selection.strategy.validate().is_err() {
+            return error(
+                "selection.strategy",
+                self.selection.strategy.to_string(),
+                "use learning_rate and target_utilization from 1 to 1000, max_per_region from 1",
+            );
+        }
+        let weights = self.selection.weights;
+        for (key, weights) in [
+            ("selection.weights.headers", weights.headers),
+            ("selection.weights.blocks", weights.blocks),
+            ("selection.weights.backfill", weights.backfill),
+        ] {
+            if weights.is_empty() {
+                return error(key, "0 for all".to_owned(), "give at least one a weight");
+            }
+        }
         for (key, value) in [
             ("download.block_deadline", download.block_deadline),
             ("discovery.interval", self.discovery.interval),
@@ -194,6 +214,7 @@ impl SyncConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::{QualityWeights, SelectionStrategy};
 
     #[test]
     fn default_is_valid() {
@@ -213,5 +234,12 @@ mod tests {
         let mut config = SyncConfig::default();
         config.reputation.weights.trust += 1;
         assert_eq!(config.validate().unwrap_err().key, "reputation.weights");
+        let mut config = SyncConfig::default();
+        config.selection.strategy = SelectionStrategy::Diversified { max_per_region: 0 };
+        assert_eq!(config.validate().unwrap_err().key, "selection.strategy");
+        let mut config = SyncConfig::default();
+        let nothing = QualityWeights { latency: 0, bandwidth: 0, reliability: 0, reputation: 0 };
+        config.selection.weights.backfill = nothing;
+        assert_eq!(config.validate().unwrap_err().key, "selection.weights.backfill");
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     ports::{Chain, Clock},
     resilience::{LinkNews, LinkWatch, PeerCaller, Prober},
     scheduler::SchedulerHandle,
+    selection::Standing,
     types::{Height, PeerId},
 };
 
@@ -71,7 +72,7 @@ pub struct State {
 /// What others were told last.
 #[derive(Debug, Clone, Default)]
 struct Told {
-    usable: BTreeMap<PeerId, u16>,
+    usable: BTreeMap<PeerId, Standing>,
     banned: BTreeSet<PeerId>,
     refused: BTreeSet<PeerId>,
 }

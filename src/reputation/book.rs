@@ -12,13 +12,14 @@ use super::{
     ban::{Ban, BanReason, Offences},
     consequences::{consequence, performance},
     evidence::EvidenceKind,
-    record::{Record, StoredPeer, ip_of},
+    record::{Record, StoredPeer},
     score::{Mass, Part},
     view::BanStatus,
 };
 use crate::{
     ports::RequestError,
     resilience::ProbeAnswer,
+    selection::{Standing, ip_of},
     types::{BlockRoot, Height, Multiaddr, PeerId, Transport},
 };
 
@@ -351,12 +352,13 @@ impl PeerBook {
         true
     }
 
-    /// Who may be asked, with their scores in thousandths.
-    pub(super) fn usable(&self) -> BTreeMap<PeerId, u16> {
+    /// Who may be asked, and what is known of each.
+    pub(super) fn usable(&self) -> BTreeMap<PeerId, Standing> {
+        let weights = self.settings.weights;
         self.records
             .iter()
             .filter(|(_, record)| record.state == PeerState::Usable)
-            .map(|(peer, record)| (*peer, record.score.overall(self.settings.weights)))
+            .map(|(peer, record)| (*peer, record.standing(weights)))
             .collect()
     }
 
@@ -417,7 +419,9 @@ impl PeerBook {
         let mut view = PeerView::default();
         for (peer, record) in &self.records {
             match &record.state {
-                PeerState::Usable => view.usable.push(*peer),
+                PeerState::Usable => {
+                    view.usable.insert(*peer, record.standing(self.settings.weights));
+                }
                 PeerState::Checking => view.checking += 1,
                 PeerState::OtherChain { genesis } => view.other_chain = Some((*peer, *genesis)),
                 PeerState::Banned => view.banned += 1,

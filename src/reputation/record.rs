@@ -1,9 +1,7 @@
 //! What is known of one peer, and the part of it that is stored. Pure.
 
-use core::net::IpAddr;
 use std::{collections::VecDeque, time::Duration};
 
-use libp2p::multiaddr::Protocol;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -11,9 +9,12 @@ use super::{
     ban::{Ban, Offences},
     consequences::rate,
     evidence::CleanReply,
-    score::{Mass, Part, Score},
+    score::{Mass, Part, Score, ScoreWeights},
 };
-use crate::types::{Multiaddr, PeerId};
+use crate::{
+    selection::{Standing, ip_of},
+    types::{Multiaddr, PeerId},
+};
 
 /// Scores kept of a peer from before its troubles. Unit: penalties. Too low: what our own link did
 /// is taken back in part. Too high: memory for each peer in trouble.
@@ -101,6 +102,20 @@ impl Record {
         self.probation = blocks;
     }
 
+    /// What others are told of it.
+    pub(super) fn standing(&self, weights: ScoreWeights) -> Standing {
+        // The cast of a float saturates.
+        #[allow(clippy::cast_possible_truncation, reason = "never negative")]
+        let bytes_per_second = self.rate.map(|rate| rate as u64);
+        Standing {
+            score: self.score.overall(weights),
+            reliability: self.score.permille(Part::Reliability),
+            latency: self.latency.and_then(|latency| Duration::try_from_secs_f64(latency).ok()),
+            bytes_per_second,
+            ip: ip_of(&self.address),
+        }
+    }
+
     /// Whether it is kept out now.
     pub(super) fn is_banned(&self, now: Duration) -> bool {
         self.ban.is_some_and(|ban| now < ban.until)
@@ -168,19 +183,6 @@ impl Record {
             probation: self.probation,
         }
     }
-}
-
-/// The IP address in a multiaddress, if it has one.
-pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| {
-        if let Protocol::Ip4(ip) = part {
-            Some(IpAddr::V4(ip))
-        } else if let Protocol::Ip6(ip) = part {
-            Some(IpAddr::V6(ip))
-        } else {
-            None
-        }
-    })
 }
 
 /// What is stored of one peer.

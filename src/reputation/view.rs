@@ -1,10 +1,13 @@
 //! Peers as shown to people and to the coordinator.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ban::BanReason;
 use crate::{
     resilience::LinkCut,
+    selection::Standing,
     types::{BlockRoot, PeerId, Transport},
 };
 
@@ -85,7 +88,7 @@ pub struct BanStatus {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PeerView {
     /// Who may be asked.
-    pub usable: Vec<PeerId>,
+    pub usable: BTreeMap<PeerId, Standing>,
     /// How many are still being checked.
     pub checking: usize,
     /// How many are kept out.
