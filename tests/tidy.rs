@@ -40,6 +40,7 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
 const PURE: &[&str] = &[
     "src/adapters/libp2p/admission.rs",
     "src/adapters/libp2p/dials.rs",
+    "src/adapters/libp2p/serving/queue.rs",
     "src/adapters/libp2p/transport_choice.rs",
     "src/types/",
     "src/wire/",

@@ -18,6 +18,7 @@ mod node;
 mod peak_memory;
 mod peers;
 mod progress;
+mod quota;
 mod run;
 mod serve;
 mod status;

@@ -10,7 +10,7 @@ use std::{
 
 use alys_sync::{
     adapters::{
-        libp2p::{Libp2pOptions, Libp2pStarter, load_or_create},
+        libp2p::{Libp2pOptions, Libp2pStarter, ServingOptions, load_or_create},
         sled::ChainStore,
     },
     config::SyncConfig,
@@ -61,6 +61,7 @@ pub(crate) struct NodePlan {
     pub(crate) data_dir: PathBuf,
     pub(crate) config: SyncConfig,
     pub(crate) listen: Vec<Multiaddr>,
+    pub(crate) serving: ServingOptions,
     /// Threads that verify; 0 means one for each core.
     pub(crate) workers: usize,
     pub(crate) http: SocketAddr,
@@ -141,7 +142,11 @@ impl RunningNode {
         .await?;
         peak_memory::reset();
         let (began, cpu_before, start) = (Instant::now(), process_cpu(), store.head());
-        let options = Libp2pOptions { listen: plan.listen, ..Libp2pOptions::default() };
+        let options = Libp2pOptions {
+            listen: plan.listen,
+            serving: plan.serving,
+            ..Libp2pOptions::default()
+        };
         let seed = seed_of(&key);
         let synthetic_payloads = plan.spec.synthetic_payloads;
         let ports = Ports {

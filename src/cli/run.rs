@@ -15,6 +15,7 @@ use super::{
     input::{load_genesis, load_spec, multiaddr},
     node::{Goal, NodePlan, RunningNode, Watched},
     progress::Progress,
+    quota::QuotaArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -66,6 +67,8 @@ pub(crate) struct RunArgs {
     http: SocketAddr,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    quota: QuotaArgs,
 }
 
 /// What the sync may use of the machine.
@@ -182,6 +185,7 @@ pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Endin
         data_dir: args.data_dir,
         config: limits.config(args.bootnode),
         listen: args.listen,
+        serving: args.quota.options(),
         workers: limits.workers,
         http: args.http,
     };

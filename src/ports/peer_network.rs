@@ -80,6 +80,15 @@ pub enum DisconnectReason {
     Local,
 }
 
+/// What a peer that behaves never asks of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misuse {
+    /// A request that is none of its protocol.
+    MalformedRequest,
+    /// More requests open at once than today's nodes let anybody have.
+    TooManyRequests,
+}
+
 /// What a network reports.
 #[derive(Debug, Clone)]
 pub enum NetworkEvent {
@@ -129,6 +138,15 @@ pub enum NetworkEvent {
     Expired {
         /// Where it could be dialled, as it was [`Self::Discovered`].
         address: Multiaddr,
+    },
+    /// A peer misuses our server. At most one report a second of a peer and kind.
+    Misused {
+        /// Who.
+        peer: PeerId,
+        /// How.
+        misuse: Misuse,
+        /// How often since the last report of this peer and kind; at least 1.
+        times: u32,
     },
     /// The network ended by itself and must be started again.
     Stopped {

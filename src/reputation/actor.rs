@@ -317,9 +317,11 @@ impl Evidence {
         match self {
             Self::Replied(_) => Some(false),
             Self::Failed(_) => Some(self.may_be_our_link()),
-            Self::Delivered { .. } | Self::Lied(_) | Self::Useless(_) | Self::NotLinked { .. } => {
-                None
-            }
+            Self::Delivered { .. }
+            | Self::Lied(_)
+            | Self::Useless(_)
+            | Self::NotLinked { .. }
+            | Self::Misused { .. } => None,
         }
     }
 }

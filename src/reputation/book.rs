@@ -31,6 +31,13 @@ const LIES_ON_PROBATION_MAX: u32 = 1;
 /// Verified blocks after which a probation ends. Unit: blocks. Too low: a liar buys itself free
 /// with one good reply. Too high: an honest newcomer at a liar's address is one fluke from a ban.
 const PROBATION_BLOCKS: u64 = 1_024;
+/// Behaviour under which one more misuse of our server puts a peer out. Unit: thousandths. Source:
+/// more than four misuses that are not forgotten. Too low: a flood lasts longer. Too high: one bug
+/// of an honest node is enough.
+const BEHAVIOUR_MIN: u16 = 200;
+/// Misuses that one report counts for at most. Too low: a flood lasts longer, as there is one
+/// report a second. Too high: one burst is enough to put a peer out.
+const MISUSES_COUNTED_MAX: u32 = 4;
 /// First pause before a peer that did not answer the check is checked again; doubles.
 const CHECK_AGAIN_FIRST: Duration = Duration::from_millis(500);
 /// Longest such pause.
@@ -232,6 +239,9 @@ impl PeerBook {
                 }
             }
             Evidence::Lied(_) => {}
+            Evidence::Misused { times, .. } => {
+                return self.count(now, peer, kind, (*times).min(MISUSES_COUNTED_MAX));
+            }
         }
         self.count(now, peer, kind, 1)
     }
@@ -262,13 +272,34 @@ impl PeerBook {
         }
         tracing::trace!(%peer, ?kind, why = follows.why, score = ?record.score, "counted");
         record.changed = true;
-        if kind != EvidenceKind::Lied || record.is_banned(now) {
-            // Replies that were under way when it was banned are not held against it again.
+        // What was under way when it was banned is not held against it again.
+        if record.is_banned(now) {
             return None;
         }
-        record.lies += 1;
-        let most = if record.probation > 0 { LIES_ON_PROBATION_MAX } else { LIES_MAX };
-        (record.lies >= most).then(|| self.ban(now, peer, BanReason::Lies))
+        let out = match kind {
+            EvidenceKind::Lied => {
+                record.lies += 1;
+                let most = if record.probation > 0 { LIES_ON_PROBATION_MAX } else { LIES_MAX };
+                (record.lies >= most).then_some(BanReason::Lies)
+            }
+            EvidenceKind::MalformedRequest | EvidenceKind::TooManyRequests => {
+                let behaviour = record.score.permille(Part::Behaviour);
+                (behaviour < BEHAVIOUR_MIN).then_some(BanReason::Misuse)
+            }
+            EvidenceKind::Delivered
+            | EvidenceKind::Completed
+            | EvidenceKind::ClosedEarly
+            | EvidenceKind::Empty
+            | EvidenceKind::Silent
+            | EvidenceKind::Cut
+            | EvidenceKind::Refused
+            | EvidenceKind::ProtocolBroken
+            | EvidenceKind::Useless
+            | EvidenceKind::NotLinked
+            | EvidenceKind::Forked
+            | EvidenceKind::NoFault => None,
+        };
+        out.map(|reason| self.ban(now, peer, reason))
     }
 
     /// The heights that questions are open of.

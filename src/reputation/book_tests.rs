@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     consensus::BlockFault,
     doubles::peer,
+    ports::Misuse,
     reputation::{CleanReply, ScoreWeights},
     resilience::ProvenBlock,
     types::{BlockRef, Height},
@@ -648,4 +649,20 @@ fn slow_and_quick_peers_are_told_apart_by_performance_alone() {
     assert_eq!((quick.reliability, quick.trust), (slow.reliability, slow.trust));
     assert!((slow.latency_seconds.unwrap() - 0.9).abs() < 1e-9);
     assert!(quick.bytes_per_second > slow.bytes_per_second);
+}
+
+#[test]
+fn peer_that_floods_us_is_out_soon_for_a_short_time_and_one_with_a_single_bug_is_not() {
+    let flood = |times| Evidence::Misused { misuse: Misuse::TooManyRequests, times };
+    let (mut book, peer) = (book(), peer(1));
+    book.usable_peer(peer);
+    assert_eq!(book.observe(SECOND, peer, &flood(1)), None);
+    assert_eq!(book.observe(SECOND, peer, &flood(900)), Some(Action::Disconnect(peer)));
+    let ban = book.ban_of(peer).unwrap();
+    let first = ReputationSettings::default().misuse_ban;
+    assert_eq!(
+        (ban.reason, ban.until_unix_seconds),
+        (BanReason::Misuse, (SECOND + first).as_secs())
+    );
+    assert_eq!(book.observe(SECOND, peer, &flood(900)), None, "once");
 }

@@ -41,8 +41,9 @@ const fn row(
     Consequence { kind, adds, may_be_our_link, why }
 }
 
-/// All consequences. That the third lie puts a peer out is the book's, as it needs a count.
-pub(super) const CONSEQUENCES: [Consequence; 13] = [
+/// All consequences. That the third lie puts a peer out, and behaviour that got too bad, is the
+/// book's.
+pub(super) const CONSEQUENCES: [Consequence; 15] = [
     row(
         EvidenceKind::Delivered,
         &[(Part::Trust, good(0.5))],
@@ -115,6 +116,18 @@ pub(super) const CONSEQUENCES: [Consequence; 13] = [
         false,
         "the chain went on with another block: it serves a fork, which is no lie",
     ),
+    row(
+        EvidenceKind::MalformedRequest,
+        &[(Part::Behaviour, bad(1.0))],
+        false,
+        "an encrypted stream garbles nothing: it is broken, or tries us out",
+    ),
+    row(
+        EvidenceKind::TooManyRequests,
+        &[(Part::Behaviour, bad(1.0))],
+        false,
+        "no node that is made for this network has so many open; they cost us, and others wait",
+    ),
     row(EvidenceKind::NoFault, &[], false, "our own limits and restarts say nothing of a peer"),
 ];
 
@@ -152,24 +165,23 @@ mod tests {
 
     #[test]
     fn every_kind_of_evidence_has_one_row_and_a_reason() {
-        use EvidenceKind::{
-            ClosedEarly, Completed, Cut, Delivered, Empty, Forked, Lied, NoFault, NotLinked,
-            ProtocolBroken, Refused, Silent, Useless,
-        };
+        use EvidenceKind as Kind;
         let kinds = [
-            Delivered,
-            Completed,
-            ClosedEarly,
-            Empty,
-            Silent,
-            Cut,
-            Refused,
-            ProtocolBroken,
-            Lied,
-            Useless,
-            NotLinked,
-            Forked,
-            NoFault,
+            Kind::Delivered,
+            Kind::Completed,
+            Kind::ClosedEarly,
+            Kind::Empty,
+            Kind::Silent,
+            Kind::Cut,
+            Kind::Refused,
+            Kind::ProtocolBroken,
+            Kind::Lied,
+            Kind::Useless,
+            Kind::NotLinked,
+            Kind::Forked,
+            Kind::MalformedRequest,
+            Kind::TooManyRequests,
+            Kind::NoFault,
         ];
         for kind in kinds {
             let rows = CONSEQUENCES.iter().filter(|row| row.kind == kind);

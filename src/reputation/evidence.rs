@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::consequences::consequence;
-use crate::{ports::RequestError, types::BlockRef, validation::Fault};
+use crate::{
+    ports::{Misuse, RequestError},
+    types::BlockRef,
+    validation::Fault,
+};
 
 /// One observation of a peer.
 #[derive(Debug)]
@@ -30,6 +34,13 @@ pub enum Evidence {
     NotLinked {
         /// Which.
         block: BlockRef,
+    },
+    /// It misused our server.
+    Misused {
+        /// How.
+        misuse: Misuse,
+        /// How often since the last report of this kind.
+        times: u32,
     },
 }
 
@@ -63,6 +74,8 @@ pub(super) enum EvidenceKind {
     Useless,
     NotLinked,
     Forked,
+    MalformedRequest,
+    TooManyRequests,
     /// Our own limits, our own link, or something that is no fault at all.
     NoFault,
 }
@@ -96,6 +109,10 @@ impl Evidence {
             Self::Lied(_) => EvidenceKind::Lied,
             Self::Useless(_) => EvidenceKind::Useless,
             Self::NotLinked { .. } => EvidenceKind::NotLinked,
+            Self::Misused { misuse: Misuse::MalformedRequest, .. } => {
+                EvidenceKind::MalformedRequest
+            }
+            Self::Misused { misuse: Misuse::TooManyRequests, .. } => EvidenceKind::TooManyRequests,
         }
     }
 }

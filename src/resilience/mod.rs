@@ -18,5 +18,7 @@ pub use breaker::BreakerState;
 pub use breakers::{BreakerStatus, BreakerTotals};
 pub use caller::{NetworkSlot, PeerCaller, RangeCall};
 pub use guarded_source::GuardedSource;
+pub use limit::{Allowance, QUOTA_PERIOD};
+pub(crate) use limit::{Cost, Quota};
 pub use partition::{CutSign, LinkCut, LinkNews, LinkWatch, Traffic};
 pub use probe::{ProbeAnswer, Prober, ProvenBlock};

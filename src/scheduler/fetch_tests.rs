@@ -131,6 +131,7 @@ impl World {
                 Evidence::Useless(fault) => format!("useless at {}", fault.height),
                 Evidence::NotLinked { block } => format!("not linked: {block}"),
                 Evidence::Replied(reply) => format!("replied {} of {}", reply.blocks, reply.asked),
+                Evidence::Misused { .. } => panic!("only servers see misuse"),
             });
         }
         all

@@ -19,7 +19,6 @@
 
 mod admission;
 mod behaviour;
-mod block_server;
 mod codec;
 mod describe;
 mod dials;
@@ -37,6 +36,7 @@ mod options;
 mod prompt_close;
 pub mod raw_server;
 mod reply_reader;
+mod serving;
 mod small_server;
 mod sockets;
 mod starter;
@@ -48,5 +48,5 @@ mod transports;
 pub use exchange::{InboundRequest, ReplyGone, ReplyWriter};
 pub use identity::{KeyError, load_or_create};
 pub use libp2p::identity::Keypair;
-pub use options::{Libp2pOptions, listen_addresses};
+pub use options::{Libp2pOptions, ServingOptions, listen_addresses};
 pub use starter::Libp2pStarter;

@@ -3,7 +3,10 @@
 
 use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
-use alys_sync::types::{Height, Multiaddr};
+use alys_sync::{
+    adapters::libp2p::ServingOptions,
+    types::{Height, Multiaddr},
+};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +76,7 @@ pub(crate) async fn sync_node(args: NodeChildArgs, context: Context) -> Result<A
         data_dir: args.data_dir,
         config: limits.config(args.bootnode),
         listen: Vec::new(),
+        serving: ServingOptions::default(),
         workers: limits.workers,
         http: ([127, 0, 0, 1], 0).into(),
     };

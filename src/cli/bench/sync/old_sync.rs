@@ -142,7 +142,8 @@ async fn sync_all(
                 | NetworkEvent::Disconnected { .. }
                 | NetworkEvent::Moved { .. }
                 | NetworkEvent::Discovered { .. }
-                | NetworkEvent::Expired { .. },
+                | NetworkEvent::Expired { .. }
+                | NetworkEvent::Misused { .. },
             ) => {}
             None => return Err(not_connected("the network has ended".to_owned())),
         }
