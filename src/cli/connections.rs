@@ -1,6 +1,9 @@
 //! How others are found, and what they may take: the same choices wherever a network is started.
 
-use alys_sync::{adapters::libp2p::Libp2pOptions, types::Multiaddr};
+use alys_sync::{
+    adapters::libp2p::{Libp2pOptions, ServingOptions},
+    types::Multiaddr,
+};
 use clap::Args;
 
 /// How others are found, and what they may take.
@@ -23,10 +26,11 @@ pub(crate) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
-    /// The default options with these choices.
-    pub(crate) fn options(self, listen: Vec<Multiaddr>) -> Libp2pOptions {
+    /// The default options with these choices, listening at `listen` and serving so.
+    pub(crate) fn options(self, listen: Vec<Multiaddr>, serving: ServingOptions) -> Libp2pOptions {
         Libp2pOptions {
             listen,
+            serving,
             mdns: self.mdns,
             connections_per_address_max: self.connections_per_address,
             ..Libp2pOptions::default()

@@ -17,7 +17,9 @@ mod input;
 mod logging;
 mod node;
 mod peak_memory;
+mod peers;
 mod progress;
+mod quota;
 mod run;
 mod serve;
 mod status;
@@ -69,6 +71,7 @@ enum Command {
     Run(run::RunArgs),
     Serve(serve::ServeArgs),
     Status(status::StatusArgs),
+    Peers(peers::PeersArgs),
     Chain(chain::ChainArgs),
     Bench(bench::BenchArgs),
 }
@@ -87,7 +90,9 @@ impl Command {
     const fn default_log(&self) -> &'static str {
         match self {
             Self::Run(_) | Self::Serve(_) => "info,libp2p=warn",
-            Self::Demo(_) | Self::Status(_) | Self::Chain(_) | Self::Bench(_) => "warn",
+            Self::Demo(_) | Self::Status(_) | Self::Peers(_) | Self::Chain(_) | Self::Bench(_) => {
+                "warn"
+            }
         }
     }
 
@@ -97,6 +102,7 @@ impl Command {
             Self::Run(args) => run::run(args, context).await,
             Self::Serve(args) => serve::serve(args, context).await,
             Self::Status(args) => status::status(args).await,
+            Self::Peers(args) => peers::peers(args).await,
             Self::Chain(args) => chain::chain(args, context).await,
             Self::Bench(args) => bench::bench(args, context).await,
         }

@@ -25,6 +25,7 @@ use super::{
     ending::print_line,
     input::{Source, SourceArgs, load_spec, multiaddr, open_existing_store},
     node::NODE_KEY,
+    quota::QuotaArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -62,6 +63,8 @@ pub(crate) struct ServeArgs {
     /// Without it the key of the data directory is used, and for a chain file a new one each time.
     #[arg(long, value_name = "FILE")]
     node_key: Option<PathBuf>,
+    #[command(flatten)]
+    quota: QuotaArgs,
     /// End when standard input does: for programs that start this one
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -96,6 +99,9 @@ impl NetworkEvents for Reports {
             }
             NetworkEvent::Moved { peer, address } => tracing::info!(%peer, %address, "moved"),
             NetworkEvent::Disconnected { peer, .. } => tracing::info!(%peer, "disconnected"),
+            NetworkEvent::Misused { peer, misuse, times } => {
+                tracing::warn!(%peer, ?misuse, times, "a peer misuses this server");
+            }
             NetworkEvent::DialFailed { .. }
             | NetworkEvent::Discovered { .. }
             | NetworkEvent::Expired { .. } => {}
@@ -107,7 +113,7 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
     if args.exit_with_stdin {
         context.stop.with_stdin();
     }
-    let options = args.connections.options(args.listen.clone());
+    let options = args.connections.options(args.listen.clone(), args.quota.options());
     let (source, key) = blocking(move || prepare(args)).await?;
     let starter = Libp2pStarter::new(options, key);
     let (report, mut reports) = mpsc::channel(REPORTS_MAX);
@@ -134,6 +140,7 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
                 NetworkEvent::Connected { .. }
                 | NetworkEvent::Moved { .. }
                 | NetworkEvent::Disconnected { .. }
+                | NetworkEvent::Misused { .. }
                 | NetworkEvent::DialFailed { .. }
                 | NetworkEvent::Discovered { .. }
                 | NetworkEvent::Expired { .. },

@@ -8,7 +8,7 @@ use super::{NetworkMsg, NetworkOrders, dialer::Dialer, handle::EventsTo};
 use crate::{
     config::PeerSettings,
     ports::{BlockSource, Clock, Direction, NetworkEvent, NetworkStarter, PeerNetwork},
-    reputation::ReputationHandle,
+    reputation::{Evidence, ReputationHandle},
     resilience::NetworkSlot,
     types::{Multiaddr, PeerId},
 };
@@ -158,6 +158,9 @@ fn on_event(state: &mut State, event: NetworkEvent) -> Result<(), NetworkEnded> 
             state.dialer.discovered(address);
         }
         NetworkEvent::Expired { address } => state.dialer.expired(&address),
+        NetworkEvent::Misused { peer, misuse, times } => {
+            state.args.reputation.evidence(peer, Evidence::Misused { misuse, times });
+        }
         NetworkEvent::Stopped { reason } => return Err(NetworkEnded(reason)),
     }
     Ok(())

@@ -17,6 +17,6 @@ pub use compute::{Compute, InlineCompute, RayonCompute, WorkersError};
 pub use entropy::{Entropy, EntropyError, OsEntropy, RandomWeights};
 pub use journal::Journal;
 pub use peer_network::{
-    Direction, DisconnectReason, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,
+    Direction, DisconnectReason, Misuse, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,
     PeerNetwork, RangeStream, RequestError,
 };

@@ -80,6 +80,16 @@ pub enum DisconnectReason {
     Local,
 }
 
+/// What a peer that behaves never asks of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misuse {
+    /// A request that is none of its protocol.
+    MalformedRequest,
+    /// More requests open at once than today's nodes let anybody have, or far more of the small
+    /// ones than anybody has use for.
+    TooManyRequests,
+}
+
 /// What a network reports.
 #[derive(Debug, Clone)]
 pub enum NetworkEvent {
@@ -129,6 +139,15 @@ pub enum NetworkEvent {
     Expired {
         /// Where it could be dialled, as it was [`Self::Discovered`].
         address: Multiaddr,
+    },
+    /// A peer misuses our server. At most one report a second of a peer and kind.
+    Misused {
+        /// Who.
+        peer: PeerId,
+        /// How.
+        misuse: Misuse,
+        /// How often since the last report of this peer and kind; at least 1.
+        times: u32,
     },
     /// The network ended by itself and must be started again.
     Stopped {
@@ -192,6 +211,13 @@ pub enum RequestError {
     #[error("the peer would refuse so much before {wait:?} have passed")]
     OverQuota {
         /// How long to wait.
+        wait: Duration,
+    },
+    /// The peer has failed too often to be asked now: its breaker is open.
+    #[error("the peer has failed too often to be asked before {wait:?} have passed")]
+    BreakerOpen {
+        /// When to try again. The breaker may still be open then: it opens early where nobody else
+        /// delivers.
         wait: Duration,
     },
     /// The peer's bytes break the framing.

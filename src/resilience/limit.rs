@@ -1,4 +1,5 @@
-//! How much we ask of peers that limit their requesters. The only file that knows governor.
+//! How much we ask of peers that limit their requesters, and how much peers may ask of us. The only
+//! file that knows governor.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use governor::{
-    Quota, RateLimiter,
+    RateLimiter,
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };
@@ -20,8 +21,9 @@ use crate::{ports::Clock, types::PeerId};
 /// low: such a peer gives less than it would. Too high: it refuses us again and again.
 const BURST_BLOCKS: NonZeroU32 = NonZeroU32::new(1024).expect("not zero");
 
-/// How long it takes until it serves as many again. Source and ranges as for [`BURST_BLOCKS`].
-const BURST_EVERY: Duration = Duration::from_secs(10);
+/// How long it takes until a limit that was used up is whole again, ours and those of others.
+/// Source and ranges as for [`BURST_BLOCKS`].
+pub const QUOTA_PERIOD: Duration = Duration::from_secs(10);
 
 /// Peers whose limits are kept. Unit: peers. Too low: a limit is forgotten and has to be shown
 /// again. Too high: memory that anybody with many identities can fill.
@@ -41,6 +43,12 @@ impl governor::clock::Clock for PortClock {
     }
 }
 
+/// A limiter that admits `burst` at once, and as many again in each [`QUOTA_PERIOD`].
+fn limiter(burst: NonZeroU32, clock: &PortClock) -> Option<Limiter> {
+    let quota = governor::Quota::with_period(QUOTA_PERIOD / burst.get())?;
+    Some(RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone()))
+}
+
 /// The limits of peers that have shown that they have some. All others may be asked freely.
 pub(super) struct PeerLimits {
     clock: PortClock,
@@ -58,10 +66,7 @@ impl PeerLimits {
 
     /// `peer` has refused a request because of its limit: it has nothing left for us now.
     pub(super) fn has_refused(&self, peer: PeerId) {
-        let period = BURST_EVERY / BURST_BLOCKS.get();
-        let Some(quota) = Quota::with_period(period) else { return };
-        let limiter =
-            RateLimiter::direct_with_clock(quota.allow_burst(BURST_BLOCKS), self.clock.clone());
+        let Some(limiter) = limiter(BURST_BLOCKS, &self.clock) else { return };
         // A fresh limiter admits a whole burst: take it.
         let _ = limiter.check_n(BURST_BLOCKS);
         let mut limited = self.lock();
@@ -87,6 +92,92 @@ impl PeerLimits {
     }
 }
 
+/// How much somebody may have of something. `None` is as much as there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Unit: requests in each [`QUOTA_PERIOD`].
+    pub requests: Option<NonZeroU32>,
+    /// Unit: blocks in each [`QUOTA_PERIOD`].
+    pub blocks: Option<NonZeroU32>,
+    /// Unit: MiB in each [`QUOTA_PERIOD`], at most 2^22.
+    pub mebibytes: Option<NonZeroU32>,
+}
+
+impl Allowance {
+    /// As much as there is.
+    pub const UNLIMITED: Self = Self { requests: None, blocks: None, mebibytes: None };
+}
+
+/// What something takes of an allowance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cost {
+    pub(crate) requests: u32,
+    pub(crate) blocks: u32,
+    /// Unit: bytes; counted in whole KiB.
+    pub(crate) bytes: u64,
+}
+
+/// What is left of an allowance. Whoever wants more than that waits, and those who wait get theirs
+/// in the order in which they came.
+pub(crate) struct Quota {
+    clock: PortClock,
+    requests: Option<Limiter>,
+    blocks: Option<Limiter>,
+    kibibytes: Option<Limiter>,
+    allowance: Allowance,
+    line: tokio::sync::Mutex<()>,
+}
+
+impl Quota {
+    /// A quota of which nothing is used.
+    pub(crate) fn new(allowance: Allowance, clock: Arc<dyn Clock>) -> Self {
+        let clock = PortClock(clock);
+        let limiter = |burst: Option<NonZeroU32>| limiter(burst?, &clock);
+        Self {
+            requests: limiter(allowance.requests),
+            blocks: limiter(allowance.blocks),
+            kibibytes: limiter(allowance.mebibytes.map(in_kibibytes)),
+            allowance,
+            line: tokio::sync::Mutex::default(),
+            clock,
+        }
+    }
+
+    /// Waits until there is enough left for `cost`, and takes it. What costs more than a whole
+    /// allowance takes several. Dropping the wait gives up one's place; what was taken until then
+    /// stays taken.
+    pub(crate) async fn pay(&self, cost: Cost) {
+        if self.allowance == Allowance::UNLIMITED {
+            return;
+        }
+        let _turn = self.line.lock().await;
+        let Allowance { requests, blocks, mebibytes } = self.allowance;
+        self.take(&self.requests, requests, cost.requests).await;
+        self.take(&self.blocks, blocks, cost.blocks).await;
+        let kibibytes = u32::try_from(cost.bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.take(&self.kibibytes, mebibytes.map(in_kibibytes), kibibytes).await;
+    }
+
+    async fn take(&self, limiter: &Option<Limiter>, burst: Option<NonZeroU32>, count: u32) {
+        let (Some(limiter), Some(burst)) = (limiter, burst) else { return };
+        let mut left = count;
+        while let Some(part) = NonZeroU32::new(left).map(|left| left.min(burst)) {
+            match limiter.check_n(part) {
+                // A part is no more than a burst, so it is never refused for good.
+                Ok(Ok(())) | Err(_) => left -= part.get(),
+                Ok(Err(not_until)) => {
+                    tokio::time::sleep(not_until.wait_time_from(self.clock.0.now())).await;
+                }
+            }
+        }
+    }
+}
+
+fn in_kibibytes(mebibytes: NonZeroU32) -> NonZeroU32 {
+    const OF_ONE: NonZeroU32 = NonZeroU32::new(1024).expect("not zero");
+    mebibytes.saturating_mul(OF_ONE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +198,7 @@ mod tests {
         assert!(limits.admit(peer(1), 1).is_err(), "it has nothing left");
         assert_eq!(limits.admit(peer(2), 1024), Ok(()), "another is not concerned");
         let wait = limits.admit(peer(1), 128).unwrap_err();
-        assert!(wait <= BURST_EVERY / 8 && wait > BURST_EVERY / 10, "{wait:?}");
+        assert!(wait <= QUOTA_PERIOD / 8 && wait > QUOTA_PERIOD / 10, "{wait:?}");
         tokio::time::advance(wait).await;
         assert_eq!(limits.admit(peer(1), 128), Ok(()));
         let mut served = 128;
@@ -116,6 +207,76 @@ mod tests {
             served += u64::from(limits.admit(peer(1), 16).is_ok()) * 16;
         }
         assert!((5_500..=6_300).contains(&served), "{served} in 61 s at 102.4 a second");
+    }
+
+    fn quota(requests: u32, blocks: u32, mebibytes: u32) -> Arc<Quota> {
+        let [requests, blocks, mebibytes] = [requests, blocks, mebibytes].map(NonZeroU32::new);
+        let clock = Arc::new(SystemClock::start());
+        Arc::new(Quota::new(Allowance { requests, blocks, mebibytes }, clock))
+    }
+
+    /// The time it takes to pay.
+    async fn time_of(quota: &Quota, costs: impl IntoIterator<Item = Cost>) -> Duration {
+        let begun = tokio::time::Instant::now();
+        for cost in costs {
+            quota.pay(cost).await;
+        }
+        begun.elapsed()
+    }
+
+    fn about(took: Duration, seconds: f64) -> bool {
+        (took.as_secs_f64() - seconds).abs() < 0.1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn allowance_comes_at_once_and_again_in_each_period() {
+        let request = Cost { requests: 1, ..Cost::default() };
+        let blocks = Cost { blocks: 100, ..Cost::default() };
+        let bytes = Cost { bytes: 1 << 20, ..Cost::default() };
+        for (quota, cost) in
+            [(quota(10, 0, 0), request), (quota(0, 1_000, 0), blocks), (quota(0, 0, 10), bytes)]
+        {
+            assert_eq!(time_of(&quota, [cost; 10]).await, Duration::ZERO);
+            let took = time_of(&quota, [cost; 25]).await;
+            assert!(about(took, 25.0), "{cost:?}: {took:?}");
+            tokio::time::advance(100 * QUOTA_PERIOD).await;
+            assert_eq!(time_of(&quota, [cost; 10]).await, Duration::ZERO);
+            assert!(time_of(&quota, [cost]).await > Duration::ZERO, "more was saved up");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_costs_more_than_an_allowance_takes_several() {
+        let quota = quota(0, 10, 1);
+        let cost = Cost { requests: 1, blocks: 30, bytes: 1 << 20 };
+        let took = time_of(&quota, [cost]).await;
+        assert!(about(took, 20.0), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_get_theirs_in_the_order_in_which_they_came() {
+        let quota = quota(0, 100, 0);
+        let (order, mut paid) = tokio::sync::mpsc::unbounded_channel();
+        // The last wants least, and would be first if what is left were given to whom it is enough.
+        let costs = [100, 50, 20, 1].map(|blocks| Cost { blocks, ..Cost::default() });
+        for (number, cost) in costs.into_iter().enumerate() {
+            let (quota, order) = (Arc::clone(&quota), order.clone());
+            tokio::spawn(async move {
+                quota.pay(cost).await;
+                order.send(number).unwrap();
+            });
+            tokio::task::yield_now().await;
+        }
+        for number in 0..costs.len() {
+            assert_eq!(paid.recv().await, Some(number));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_allowance_nothing_waits() {
+        let quota = quota(0, 0, 0);
+        let cost = Cost { requests: u32::MAX, blocks: u32::MAX, bytes: u64::MAX };
+        assert_eq!(time_of(&quota, [cost; 3]).await, Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,7 @@ use super::{
     codec::RangeCodec,
     gate::Gate,
     lanes::Lanes,
+    serving::REQUESTS_OPEN_MAX,
     small_server::{SMALL_STREAMS_MAX, SmallServer, small_server},
     transports::build_transport,
 };
@@ -37,10 +38,10 @@ const BLOCKS_BY_RANGE: StreamProtocol = StreamProtocol::new(Protocol::BlocksByRa
 pub(super) const OPEN_REQUESTS_MAX: usize = 30;
 
 /// Streams a peer may have open towards us on one connection, waiting ones included; the next is
-/// dropped. Unit: streams. The limit of today's nodes, so that nobody who respects them meets it.
-/// If too low: well-behaved peers lose requests. If too high: more waiting tasks a hostile peer
-/// can make.
-const SERVED_STREAMS_MAX: usize = 32;
+/// dropped by libp2p without a word to us or to the peer. Unit: streams. Twice what the server
+/// answers at once, so that it sees who asks for too much, and can say so. If too low: misuse is
+/// not seen. If too high: more streams that a hostile peer can make us hold.
+const SERVED_STREAMS_MAX: usize = 2 * REQUESTS_OPEN_MAX;
 
 /// How long one request may take from first to last byte, in either role. Deadlines that matter
 /// are the caller's; this one only ends what everybody forgot. The largest reply, 1,024 blocks of

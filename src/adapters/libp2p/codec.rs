@@ -26,9 +26,9 @@ use crate::wire::request::REQUEST_BYTES_MAX;
 /// place among the connection's streams longer.
 const REQUEST_READ_MAX: Duration = Duration::from_secs(10);
 
-/// How long a peer may take to accept one piece of a reply. Unit: seconds for at most about 1 MiB.
-/// If too low: replies to slow links are cut. If too high: a peer that does not read holds a slot
-/// that others wait for.
+/// How long a peer may take none of a reply before it is given up. Unit: time. If too low: a peer
+/// that reads on later finds a reply that looks complete and is not. If too high: a reply that its
+/// peer has forgotten keeps its stream and its piece for longer; no turn of anybody waits for it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 
 /// The codec of one stream; the behaviour clones an empty one for each.
@@ -104,13 +104,20 @@ impl request_response::Codec for RangeCodec {
         let Reply::Pieces(mut pieces) = reply else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };
-        while let Some(piece) = pieces.recv().await {
-            let write = async {
-                io.write_all(&piece).await?;
-                io.flush().await
-            };
-            timeout(WRITE_STALL_MAX, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        while let Some(piece) = pieces.next().await {
+            let mut left = piece.as_slice();
+            while !left.is_empty() {
+                let taken = in_time(io.write(left)).await?;
+                left = left.get(taken..).filter(|_| taken > 0).ok_or(io::ErrorKind::WriteZero)?;
+                pieces.took(taken);
+            }
+            in_time(io.flush()).await?;
         }
         Ok(())
     }
+}
+
+/// What a step of writing comes to, unless the peer takes nothing for too long.
+async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(WRITE_STALL_MAX, step).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -18,7 +18,7 @@ use super::{
 };
 #[cfg(feature = "mdns")]
 use crate::ports::NetworkEvent;
-use crate::ports::RequestError;
+use crate::ports::{Misuse, RequestError};
 
 type SmallEvent = request_response::Event<SmallRequest, Vec<u8>>;
 type RangeEvent = request_response::Event<Request, Reply>;
@@ -170,13 +170,21 @@ impl Driver {
                 if let SmallRequest::Goodbye(reason) = &request {
                     tracing::debug!(%peer, ?reason, "the peer says goodbye");
                 }
+                let mut misuse = None;
                 if let SmallRequest::Malformed(error) = &request {
                     tracing::debug!(%peer, %error, "refused a malformed request");
+                    misuse = Some(Misuse::MalformedRequest);
                 }
-                let answer = match linked.allowance.take(now) {
+                let answer = match linked.small_requests.take(now) {
                     Ok(()) => request.answer(&**source),
-                    Err(wait) => Some(too_many(wait)),
+                    Err(wait) => {
+                        misuse = misuse.or(Some(Misuse::TooManyRequests));
+                        Some(too_many(wait))
+                    }
                 };
+                if let Some(misuse) = misuse {
+                    self.replies.spawn(self.responder.misused(peer, misuse));
+                }
                 if let Some(answer) = answer {
                     // A stream that is gone needs no answer.
                     let _ = self.swarm.behaviour_mut().small_server.send_response(channel, answer);

@@ -4,7 +4,10 @@
 //! writing of the stream, and by its flow control the peer.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,8 +15,8 @@ use bytes::Bytes;
 use futures::stream;
 use libp2p::PeerId;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
-    time::Instant,
+    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
+    time::{Instant, timeout},
 };
 
 use crate::ports::{RangeStream, RequestError};
@@ -22,8 +25,8 @@ use crate::ports::{RangeStream, RequestError};
 /// too high: more memory, up to 1 MiB each, for every open request.
 const BLOCKS_WAITING_MAX: usize = 2;
 
-/// Pieces of a reply that wait for their stream: the next is made while the one before is sent.
-/// [`ReplyWriter::finish`] counts on one.
+/// Pieces of a reply that wait for their stream. If too low: none can. If too high: memory for
+/// every reply of a server that does not wait until they are taken.
 const PIECES_WAITING_MAX: usize = 1;
 
 /// A request on its way through the swarm, in either direction.
@@ -112,10 +115,31 @@ pub(super) fn range_stream(parts: mpsc::Receiver<ReplyPart>) -> RangeStream {
 /// What the protocol calls a response.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// Inbound request: the pieces to write, until the channel closes.
-    Pieces(mpsc::Receiver<Vec<u8>>),
+    /// Inbound request: what to write.
+    Pieces(Pieces),
     /// Outbound request: everything went into its [`ReplySink`].
     Delivered,
+}
+
+/// The pieces of a reply on their way into its stream.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pieces: mpsc::Receiver<Vec<u8>>,
+    /// How much the stream has taken of them. Unit: bytes.
+    taken: watch::Sender<u64>,
+}
+
+impl Pieces {
+    /// The next one; `None` at the end of the reply.
+    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+        self.pieces.recv().await
+    }
+
+    /// The stream has taken so many bytes more.
+    pub(super) fn took(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.taken.send_modify(|taken| *taken = taken.saturating_add(bytes));
+    }
 }
 
 /// A request of a peer, with the way to answer it.
@@ -138,12 +162,18 @@ pub struct ReplyGone;
 #[derive(Debug)]
 pub struct ReplyWriter {
     pieces: mpsc::Sender<Vec<u8>>,
+    /// How much was handed over. Unit: bytes.
+    handed: AtomicU64,
+    /// How much of it the stream has taken. Unit: bytes.
+    taken: watch::Receiver<u64>,
 }
 
 impl ReplyWriter {
     pub(super) fn channel() -> (Self, Reply) {
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING_MAX);
-        (Self { pieces }, Reply::Pieces(receiver))
+        let (progress, taken) = watch::channel(0);
+        let reply = Reply::Pieces(Pieces { pieces: receiver, taken: progress });
+        (Self { pieces, handed: AtomicU64::new(0), taken }, reply)
     }
 
     /// Hands over bytes to be written as they are. Waits while the piece before them has not been
@@ -152,19 +182,32 @@ impl ReplyWriter {
     /// # Errors
     /// [`ReplyGone`] once the stream or the connection has ended.
     pub async fn write(&self, bytes: Vec<u8>) -> Result<(), ReplyGone> {
-        self.pieces.send(bytes).await.map_err(|_| ReplyGone)
+        let room = self.pieces.reserve().await.map_err(|_| ReplyGone)?;
+        let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.handed.fetch_add(count, Ordering::Relaxed);
+        room.send(bytes);
+        Ok(())
     }
 
-    /// Closes the stream behind what was handed over. Resolves when the stream has taken all of
-    /// it, so that nothing of it is held here any more.
+    /// Waits until the stream has taken everything that was handed over, so that nothing of it is
+    /// held here any more: `true`. Or until it has taken nothing for as long as `patience`:
+    /// `false`.
     ///
     /// # Errors
-    /// [`ReplyGone`] once the stream or the connection has ended.
-    pub(super) async fn finish(self) -> Result<(), ReplyGone> {
-        // A piece is taken off the channel when the one before has been written. So room behind
-        // an empty one means that the last of the others has.
-        self.write(Vec::new()).await?;
-        self.pieces.reserve().await.map(drop).map_err(|_| ReplyGone)
+    /// [`ReplyGone`] if the stream or the connection ended before.
+    pub(super) async fn taken(&self, patience: Duration) -> Result<bool, ReplyGone> {
+        let handed = self.handed.load(Ordering::Relaxed);
+        let mut taken = self.taken.clone();
+        loop {
+            if *taken.borrow_and_update() >= handed {
+                return Ok(true);
+            }
+            match timeout(patience, taken.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(ReplyGone),
+                Err(_) => return Ok(false),
+            }
+        }
     }
 
     /// Resolves when the stream or the connection has ended.

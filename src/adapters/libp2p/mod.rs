@@ -19,7 +19,6 @@
 
 mod admission;
 mod behaviour;
-mod block_server;
 mod codec;
 mod describe;
 mod dials;
@@ -39,6 +38,7 @@ mod options;
 mod prompt_close;
 pub mod raw_server;
 mod reply_reader;
+mod serving;
 mod small_server;
 mod sockets;
 mod starter;
@@ -50,5 +50,5 @@ mod transports;
 pub use exchange::{InboundRequest, ReplyGone, ReplyWriter};
 pub use identity::{KeyError, load_or_create};
 pub use libp2p::identity::Keypair;
-pub use options::{Libp2pOptions, listen_addresses};
+pub use options::{Libp2pOptions, ServingOptions, listen_addresses};
 pub use starter::Libp2pStarter;

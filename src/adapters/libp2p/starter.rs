@@ -13,9 +13,9 @@ use tokio::{
 use super::{
     Libp2pOptions,
     behaviour::build_swarm,
-    block_server::BlockServer,
     driver::{Driver, GOODBYE_MAX, Responder},
     network::Libp2pNetwork,
+    serving::BlockServer,
     sockets::{ListenAddress, choose_port, wants_free_port},
 };
 use crate::{
@@ -96,7 +96,8 @@ impl NetworkStarter for Libp2pStarter {
         source: Arc<dyn BlockSource>,
         events: Arc<dyn NetworkEvents>,
     ) -> BoxFuture<'static, Result<Arc<dyn PeerNetwork>, NetworkError>> {
-        let server = BlockServer::new(Arc::clone(&source), self.shared.options.replies_max);
+        let serving = &self.shared.options.serving;
+        let server = BlockServer::new(Arc::clone(&source), serving, Arc::clone(&events));
         Box::pin(self.start_with(Arc::new(server), Some(source), events))
     }
 

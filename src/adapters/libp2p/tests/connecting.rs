@@ -95,6 +95,7 @@ async fn connections_tell_who_dialled_and_who_left() {
         | NetworkEvent::DialFailed { .. }
         | NetworkEvent::Discovered { .. }
         | NetworkEvent::Expired { .. }
+        | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
     let gone = |event: &NetworkEvent| match event {
@@ -105,6 +106,7 @@ async fn connections_tell_who_dialled_and_who_left() {
         | NetworkEvent::DialFailed { .. }
         | NetworkEvent::Discovered { .. }
         | NetworkEvent::Expired { .. }
+        | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
     for address in b.addresses.clone() {

@@ -137,6 +137,7 @@ impl Events {
                     | NetworkEvent::DialFailed { .. }
                     | NetworkEvent::Discovered { .. }
                     | NetworkEvent::Expired { .. }
+                    | NetworkEvent::Misused { .. }
                     | NetworkEvent::Stopped { .. } => None,
                 })
                 .await,
@@ -168,6 +169,7 @@ impl Events {
             | NetworkEvent::Disconnected { .. }
             | NetworkEvent::Discovered { .. }
             | NetworkEvent::Expired { .. }
+            | NetworkEvent::Misused { .. }
             | NetworkEvent::Stopped { .. } => None,
         })
         .await

@@ -1,14 +1,20 @@
 //! The block server alone, with the stream's end in the test's hands.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::*;
 use crate::{
     adapters::libp2p::{
-        block_server::BlockServer,
+        ServingOptions,
         driver::Responder,
-        exchange::{InboundRequest, Reply, ReplyWriter},
+        exchange::{InboundRequest, Pieces, Reply, ReplyWriter},
+        serving::{BlockServer, REQUESTS_OPEN_MAX},
     },
+    ports::Misuse,
+    resilience::Allowance,
     wire::{
         request::{BlocksByRangeRequest, FixedMessage},
         response::{Chunk, ChunkDecoder, ChunkProgress, ResponseCode},
@@ -20,17 +26,38 @@ fn request(start: u64, count: u64) -> Vec<u8> {
     BlocksByRangeRequest { start: Height::new(start), count }.encode_request()
 }
 
+/// A server of `source` that reads one piece at a time, and its reports.
+fn server_with(source: &Arc<impl BlockSource>, options: ServingOptions) -> (BlockServer, Events) {
+    let (sender, events) = Events::channel();
+    let options = ServingOptions { reads_max: 1, ..options };
+    (BlockServer::new(Arc::clone(source) as Arc<dyn BlockSource>, &options, sender), events)
+}
+
+fn server(source: &Arc<impl BlockSource>) -> BlockServer {
+    server_with(source, ServingOptions::default()).0
+}
+
 /// Hands `body` to the server; the pieces of the reply.
-fn ask(server: &BlockServer, peer: PeerId, body: Vec<u8>) -> mpsc::Receiver<Vec<u8>> {
+fn ask(server: &BlockServer, peer: PeerId, body: Vec<u8>) -> Pieces {
     let (reply, stream) = ReplyWriter::channel();
     tokio::spawn(server.respond(InboundRequest { peer, body, reply }));
     let Reply::Pieces(pieces) = stream else { panic!("a reply is made of pieces") };
     pieces
 }
 
-async fn whole(mut pieces: mpsc::Receiver<Vec<u8>>) -> Vec<u8> {
+/// Takes the next piece as a stream does whose peer reads.
+async fn take(pieces: &mut Pieces) -> Option<Vec<u8>> {
+    let piece = timeout(LONG, pieces.next()).await.expect("the reply hangs")?;
+    pieces.took(piece.len());
+    Some(piece)
+}
+
+/// Far longer than anything here takes in virtual time.
+const LONG: Duration = Duration::from_secs(10_000);
+
+async fn whole(mut pieces: Pieces) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while let Some(piece) = timeout(HANG, pieces.recv()).await.expect("the reply hangs") {
+    while let Some(piece) = take(&mut pieces).await {
         bytes.extend_from_slice(&piece);
     }
     bytes
@@ -53,8 +80,7 @@ fn chunks(bytes: &[u8]) -> (Vec<Bytes>, Option<ResponseCode>) {
 }
 
 async fn reply_to(source: &Arc<MemorySource>, body: Vec<u8>) -> (Vec<Bytes>, Option<ResponseCode>) {
-    let server = BlockServer::new(Arc::clone(source) as Arc<dyn BlockSource>, 4);
-    chunks(&whole(ask(&server, PeerId::random(), body)).await)
+    chunks(&whole(ask(&server(source), PeerId::random(), body)).await)
 }
 
 #[tokio::test]
@@ -62,8 +88,7 @@ async fn answers_byte_for_byte_as_the_real_node() {
     let recorded = vectors::file("blocks_by_range_1_20.stream.bin");
     let (blocks, _) = chunks(&recorded);
     let source = MemorySource::new(1, blocks);
-    let server = BlockServer::new(source, 4);
-    assert!(whole(ask(&server, PeerId::random(), request(1, 20))).await == recorded);
+    assert!(whole(ask(&server(&source), PeerId::random(), request(1, 20))).await == recorded);
 }
 
 #[tokio::test]
@@ -139,33 +164,39 @@ impl BlockSource for BrokenSource {
 async fn a_source_that_fails_or_panics_is_a_server_error() {
     for panics in [false, true] {
         let source = Arc::new(BrokenSource { panics: AtomicBool::new(panics) });
-        let server = BlockServer::new(source, 4);
-        let reply = whole(ask(&server, PeerId::random(), request(1, 3))).await;
+        let reply = whole(ask(&server(&source), PeerId::random(), request(1, 3))).await;
         assert_eq!(chunks(&reply), (Vec::new(), Some(ResponseCode::ServerError)));
     }
 }
 
-#[tokio::test]
-async fn replies_over_the_limit_wait_and_are_complete() {
+#[tokio::test(start_paused = true)]
+async fn who_reads_gets_everything_at_once_beside_64_peers_that_read_nothing() {
     let source = MemorySource::filled(200, 3_000);
-    let server = BlockServer::new(Arc::clone(&source) as Arc<dyn BlockSource>, 2);
-    let [a, b, c] = [(); 3].map(|()| PeerId::random());
-    let mut unread_a = ask(&server, a, request(1, 200));
-    let mut unread_b = ask(&server, b, request(1, 200));
-    let first = [unread_a.recv().await.unwrap(), unread_b.recv().await.unwrap()];
-    let mut waiting = ask(&server, c, request(1, 200));
-    tokio::task::yield_now().await;
-    assert!(waiting.try_recv().is_err(), "both turns are taken");
-    let rest_a = whole(unread_a).await;
-    assert!(chunks(&[&first[0][..], &rest_a].concat()).0 == source.blocks);
-    assert!(chunks(&whole(waiting).await).0 == source.blocks);
-    drop(unread_b);
+    let server = server(&source);
+    let mut unread = Vec::new();
+    for _ in 0..64 {
+        let peer = PeerId::random();
+        unread.extend((0..REQUESTS_OPEN_MAX).map(|_| ask(&server, peer, request(1, 200))));
+    }
+    let begun = tokio::time::Instant::now();
+    let reader = PeerId::random();
+    for _ in 0..20 {
+        let reply = whole(ask(&server, reader, request(1, 200))).await;
+        assert!(chunks(&reply).0 == source.blocks);
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO, "it has waited for a stream that takes nothing");
+    // However long they do not read, what is held for them is bounded.
+    tokio::time::sleep(LONG).await;
+    let blocks = source.reads.lock().unwrap().iter().map(|(_, count)| count).sum::<usize>();
+    let held = (blocks - 20 * 200) * 3_000;
+    assert!(held < 64 * 600 * 1024, "{held} bytes are held for peers that do not read");
+    assert!(held > 64 * 400 * 1024, "the bound is used");
 }
 
 #[tokio::test]
 async fn a_peer_cannot_take_the_turns_of_others() {
     let source = MemorySource::filled(200, 3_000);
-    let server = BlockServer::new(Arc::clone(&source) as Arc<dyn BlockSource>, 8);
+    let server = server(&source);
     let greedy = PeerId::random();
     let unread: Vec<_> = (0..32).map(|_| ask(&server, greedy, request(1, 200))).collect();
     tokio::task::yield_now().await;
@@ -177,26 +208,216 @@ async fn a_peer_cannot_take_the_turns_of_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_nobody_takes_keeps_its_turn_though_all_of_it_is_handed_over() {
-    let source = MemorySource::filled(3, 3_000);
-    let server = BlockServer::new(Arc::clone(&source) as Arc<dyn BlockSource>, 1);
-    let untaken = ask(&server, PeerId::random(), request(1, 3));
-    let mut waiting = ask(&server, PeerId::random(), request(1, 3));
-    let early = timeout(Duration::from_secs(1), waiting.recv()).await;
-    assert!(early.is_err(), "the one turn is taken");
-    for pieces in [untaken, waiting] {
+async fn replies_that_a_peer_has_forgotten_do_not_delay_those_it_reads_for_long() {
+    let source = MemorySource::filled(200, 3_000);
+    let server = server(&source);
+    let peer = PeerId::random();
+    let forgotten: Vec<_> = (0..20).map(|_| ask(&server, peer, request(1, 200))).collect();
+    let begun = tokio::time::Instant::now();
+    let reply = whole(ask(&server, peer, request(1, 200))).await;
+    assert!(chunks(&reply).0 == source.blocks);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // One that is read after all is as complete as any.
+    for pieces in forgotten {
         assert!(chunks(&whole(pieces).await).0 == source.blocks);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reply_that_is_taken_slowly_is_complete() {
+    let source = MemorySource::filled(200, 3_000);
+    let server = server(&source);
+    let mut slow = ask(&server, PeerId::random(), request(1, 200));
+    let mut bytes = Vec::new();
+    while let Some(piece) = slow.next().await {
+        for part in piece.chunks(5_000) {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            slow.took(part.len());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    assert!(chunks(&bytes).0 == source.blocks);
 }
 
 #[tokio::test]
 async fn a_reader_that_left_gives_its_turn_back() {
     let source = MemorySource::filled(200, 3_000);
-    let server = BlockServer::new(Arc::clone(&source) as Arc<dyn BlockSource>, 1);
+    let server = server(&source);
     let mut left = ask(&server, PeerId::random(), request(1, 200));
-    left.recv().await.unwrap();
+    left.next().await.unwrap();
     let left_while_waiting = ask(&server, PeerId::random(), request(1, 200));
     drop((left, left_while_waiting));
     let next = whole(ask(&server, PeerId::random(), request(1, 200))).await;
     assert!(chunks(&next).0 == source.blocks);
+}
+
+fn misuse(event: &NetworkEvent) -> Option<(PeerId, Misuse, u32)> {
+    if let NetworkEvent::Misused { peer, misuse, times } = event {
+        Some((*peer, *misuse, *times))
+    } else {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_requests_than_anybody_needs_are_refused_at_once_and_reported() {
+    let source = MemorySource::filled(200, 3_000);
+    let (server, mut events) = server_with(&source, ServingOptions::default());
+    let greedy = PeerId::random();
+    let open: Vec<_> =
+        (0..REQUESTS_OPEN_MAX).map(|_| ask(&server, greedy, request(1, 200))).collect();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..100 {
+        let refused = whole(ask(&server, greedy, request(1, 200))).await;
+        assert_eq!(chunks(&refused), (Vec::new(), Some(ResponseCode::RateLimited)));
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(events.find(misuse).await, (greedy, Misuse::TooManyRequests, 1));
+    assert_eq!(events.find(misuse).await, (greedy, Misuse::TooManyRequests, 99));
+    // What it asked for before is served all the same.
+    for pieces in open {
+        assert!(chunks(&whole(pieces).await).0 == source.blocks);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_requests_are_reported() {
+    let source = MemorySource::filled(3, 10);
+    let (server, mut events) = server_with(&source, ServingOptions::default());
+    let peer = PeerId::random();
+    for _ in 0..3 {
+        whole(ask(&server, peer, vec![1, 2, 3])).await;
+    }
+    assert_eq!(events.find(misuse).await, (peer, Misuse::MalformedRequest, 1));
+    assert_eq!(events.find(misuse).await, (peer, Misuse::MalformedRequest, 2));
+    assert!(source.reads.lock().unwrap().is_empty(), "nothing was read for them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn quota_of_a_peer_paces_its_replies_and_cuts_none() {
+    let source = MemorySource::new(1, vec![Bytes::from_static(b"block"); 1024]);
+    let per_peer = ServingOptions::PER_PEER_OF_OLD_NODES;
+    let options = ServingOptions { per_peer, ..ServingOptions::default() };
+    let (server, _events) = server_with(&source, options);
+    let peer = PeerId::random();
+    let begun = tokio::time::Instant::now();
+    let first = whole(ask(&server, peer, request(1, 1024))).await;
+    assert_eq!(chunks(&first).0.len(), 1024);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "what the quota allows comes at once");
+    let mut second = ask(&server, peer, request(1, 1024));
+    let (mut bytes, mut last) = (Vec::new(), begun.elapsed());
+    while let Some(piece) = take(&mut second).await {
+        bytes.extend_from_slice(&piece);
+        let gap = begun.elapsed() - last;
+        assert!(gap < Duration::from_millis(200), "nothing came for {gap:?}");
+        last = begun.elapsed();
+    }
+    assert_eq!(chunks(&bytes), (source.blocks.clone(), None));
+    let took = begun.elapsed().as_secs_f64();
+    assert!((9.8..=10.2).contains(&took), "{took} s for 1024 blocks at 1024 in 10 s");
+    // Another peer has a quota of its own.
+    let begun = tokio::time::Instant::now();
+    whole(ask(&server, PeerId::random(), request(1, 1024))).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn quota_of_requests_paces_them() {
+    let source = MemorySource::filled(3, 10);
+    let per_peer = Allowance { requests: NonZeroU32::new(100), ..Allowance::UNLIMITED };
+    let options = ServingOptions { per_peer, ..ServingOptions::default() };
+    let (server, _events) = server_with(&source, options);
+    let (peer, begun) = (PeerId::random(), tokio::time::Instant::now());
+    for start in (1..=4).cycle().take(300) {
+        let (blocks, refusal) = chunks(&whole(ask(&server, peer, request(start, 1))).await);
+        assert_eq!((blocks.len(), refusal), (usize::from(start < 4), None));
+    }
+    let took = begun.elapsed().as_secs_f64();
+    assert!((19.8..=20.2).contains(&took), "{took} s for 300 requests at 100 in 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn quota_of_all_peers_is_divided_alike_however_much_each_asks_for() {
+    let source = MemorySource::new(1, vec![Bytes::from_static(b"block"); 1024]);
+    let overall = Allowance { blocks: NonZeroU32::new(10_000), ..Allowance::UNLIMITED };
+    let options = ServingOptions { overall, ..ServingOptions::default() };
+    let (server, _events) = server_with(&source, options);
+    let server = Arc::new(server);
+    let count = |open: usize| {
+        let (server, peer) = (Arc::clone(&server), PeerId::random());
+        let blocks = Arc::new(Mutex::new(0));
+        for _ in 0..open {
+            let (server, blocks) = (Arc::clone(&server), Arc::clone(&blocks));
+            tokio::spawn(async move {
+                loop {
+                    let mut pieces = ask(&server, peer, request(1, 1024));
+                    while let Some(piece) = take(&mut pieces).await {
+                        *blocks.lock().unwrap() += chunks(&piece).0.len();
+                    }
+                }
+            });
+        }
+        blocks
+    };
+    let served = [count(30), count(2), count(1), count(30)];
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let served = served.map(|blocks| *blocks.lock().unwrap());
+    let all: usize = served.iter().sum();
+    assert!((49_000..=51_000).contains(&all), "{all} in 40 s at 10,000 in 10 s, and as many first");
+    for blocks in served {
+        assert!(blocks * 10 >= all / 4 * 9, "{served:?}");
+    }
+}
+
+/// A chain that another takes the place of when `until` reads were made.
+struct Reorganised {
+    chains: [Arc<MemorySource>; 2],
+    until: usize,
+    reads: Mutex<usize>,
+}
+
+impl Reorganised {
+    fn now(&self) -> &MemorySource {
+        &self.chains[usize::from(*self.reads.lock().unwrap() >= self.until)]
+    }
+}
+
+impl BlockSource for Reorganised {
+    fn head(&self) -> BlockRef {
+        self.now().head()
+    }
+
+    fn oldest(&self) -> Height {
+        self.now().oldest()
+    }
+
+    fn read(&self, start: Height, blocks: usize, bytes: usize) -> Result<Vec<Bytes>, ChainError> {
+        let read = self.now().read(start, blocks, bytes);
+        *self.reads.lock().unwrap() += 1;
+        read
+    }
+}
+
+#[tokio::test]
+async fn reply_ends_where_the_chain_changes_under_it() {
+    let old = MemorySource::filled(200, 3_000);
+    for (common, kept) in [(0, 200), (60, 200), (60, 70), (150, 200), (199, 200), (200, 200)] {
+        let mut blocks = old.blocks[..kept].to_vec();
+        for block in &mut blocks[common..] {
+            *block = Bytes::from(vec![7; 3_000]);
+        }
+        let new = MemorySource::new(1, blocks);
+        for until in 0..8 {
+            let chains = [Arc::clone(&old), Arc::clone(&new)];
+            let source = Arc::new(Reorganised { chains, until, reads: Mutex::default() });
+            let (blocks, refusal) =
+                chunks(&whole(ask(&server(&source), PeerId::random(), request(1, 200))).await);
+            assert_eq!(refusal, None);
+            // All of one chain, so every block links to the one before.
+            let of_one = [&old, &new].iter().any(|chain| chain.blocks.starts_with(&blocks));
+            assert!(of_one, "{} blocks, {common} in common, after {until} reads", blocks.len());
+            let whole = if until >= 5 { 200 } else { kept.min(common) };
+            assert!(blocks.len() >= whole, "it ended at {} of {whole}", blocks.len());
+        }
+    }
 }
