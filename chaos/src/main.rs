@@ -1,4 +1,4 @@
-//! The `chaos` command: seeded runs with killed children, and replays of single seeds.
+//! The `chaos` command: seeded runs of all scenarios, and replays of single seeds.
 //!
 //! People read stderr; the last line of stdout is one JSON object. Exit codes: 0 when all
 //! invariants held, 1 when one broke, 2 when nothing could be run.
@@ -6,10 +6,12 @@
 use std::{error::Error, num::NonZeroU64, process::ExitCode, sync::Arc, time::Duration};
 
 use chaos::{
-    children::{Options, run_all},
+    byzantine::run_byzantine,
+    children::run_all,
     fixture::Fixture,
     links::{self, LinkOptions},
-    plan::Plan,
+    many::Options,
+    plan::{self, Plan},
     run::{Outcome, run},
 };
 use clap::{Parser, Subcommand};
@@ -41,6 +43,11 @@ enum Scenario {
         /// Print nothing but the JSON report.
         #[arg(long)]
         json: bool,
+    },
+    /// Syncs among peers of which up to half are byzantine, and stay it.
+    Byzantine {
+        #[command(flatten)]
+        seeds: SeedsArgs,
     },
     /// Measures how much of the links of honest peers a sync uses, in virtual time.
     Links {
@@ -82,7 +89,36 @@ enum Scenario {
 }
 
 #[derive(clap::Args)]
+struct SeedsArgs {
+    /// How many runs.
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// The seed of the first run; the next run has the next seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Blocks of the chain to sync.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(60..))]
+    blocks: u64,
+    /// Runs at once; 0 for one on each core.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+    /// Print nothing but the JSON report.
+    #[arg(long)]
+    json: bool,
+}
+
+impl SeedsArgs {
+    fn options(&self) -> Options {
+        let Self { seeds: runs, seed, blocks, jobs, .. } = *self;
+        Options { runs, seed, blocks, jobs }
+    }
+}
+
+#[derive(clap::Args)]
 struct SeedArgs {
+    /// Which runs the seed stands for.
+    #[arg(long, value_enum, default_value_t = plan::Scenario::Children)]
+    scenario: plan::Scenario,
     /// The seed.
     #[arg(long)]
     seed: u64,
@@ -99,6 +135,7 @@ fn main() -> ExitCode {
         Scenario::Children { runs, seed, blocks, jobs, json } => {
             children(Options { runs, seed, blocks, jobs }, json)
         }
+        Scenario::Byzantine { seeds } => byzantine(&seeds),
         Scenario::Links {
             blocks,
             transaction_bytes,
@@ -140,7 +177,7 @@ fn main() -> ExitCode {
 fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
     let report = run_all(options, |outcome| {
         if !outcome.broken.is_empty() {
-            complain(outcome, options.blocks);
+            complain(outcome, plan::Scenario::Children, options.blocks);
         } else if !json {
             eprintln!(
                 "seed {}: {} peers, {} kills, {} events, synced after {:.1} s: all invariants held",
@@ -154,6 +191,24 @@ fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
     })?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.failed_seeds.is_empty() && report.completed == report.runs)
+}
+
+fn byzantine(args: &SeedsArgs) -> Result<bool, Box<dyn Error>> {
+    let report = run_byzantine(args.options(), |outcome| {
+        if !outcome.broken.is_empty() {
+            complain(outcome, plan::Scenario::Byzantine, args.blocks);
+        } else if !args.json {
+            eprintln!(
+                "seed {}: {} peers, {} events, synced after {:.1} s: all invariants held",
+                outcome.plan.seed,
+                outcome.plan.peers.len(),
+                outcome.events.len(),
+                outcome.synced_at().unwrap_or_default().as_secs_f64(),
+            );
+        }
+    })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
 }
 
 fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
@@ -177,14 +232,15 @@ fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
 
 fn run_seed(args: &SeedArgs) -> Result<bool, Box<dyn Error>> {
     let fixture = Arc::new(Fixture::new(args.blocks)?);
-    let outcome = shown(args, run(&Plan::from_seed(args.seed, args.blocks), &fixture, None)?);
+    let plan = Plan::of(args.scenario, args.seed, args.blocks);
+    let outcome = shown(args, run(&plan, &fixture, None)?);
     println!("{}", line(args, &outcome, None));
     Ok(outcome.broken.is_empty())
 }
 
 fn replay(args: &SeedArgs, hash: Option<String>) -> Result<bool, Box<dyn Error>> {
     let fixture = Arc::new(Fixture::new(args.blocks)?);
-    let plan = Plan::from_seed(args.seed, args.blocks);
+    let plan = Plan::of(args.scenario, args.seed, args.blocks);
     let outcome = shown(args, run(&plan, &fixture, None)?);
     let expected = match hash {
         Some(hash) => hash,
@@ -210,7 +266,7 @@ fn shown(args: &SeedArgs, outcome: Outcome) -> Outcome {
             eprintln!("{:>12.3} ms  {:?}", stamped.at.as_secs_f64() * 1e3, stamped.event);
         }
     }
-    complain(&outcome, args.blocks);
+    complain(&outcome, args.scenario, args.blocks);
     outcome
 }
 
@@ -227,13 +283,13 @@ fn line(args: &SeedArgs, outcome: &Outcome, same: Option<bool>) -> serde_json::V
     line
 }
 
-fn complain(outcome: &Outcome, blocks: u64) {
+fn complain(outcome: &Outcome, scenario: plan::Scenario, blocks: u64) {
     for broken in &outcome.broken {
         let seed = outcome.plan.seed;
         eprintln!("seed {seed}: BROKEN {broken}");
         eprintln!(
-            "  reproduce: cargo run --release -p chaos -- replay --seed {seed} --blocks {blocks} \
-             --events"
+            "  reproduce: cargo run --release -p chaos -- replay --scenario {scenario} \
+             --seed {seed} --blocks {blocks} --events"
         );
     }
 }

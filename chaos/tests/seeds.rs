@@ -3,10 +3,12 @@
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use chaos::{
-    children::{Options, run_all},
+    byzantine::run_byzantine,
+    children::run_all,
     fixture::Fixture,
     links::{LinkOptions, measure},
-    plan::Plan,
+    many::Options,
+    plan::{Plan, Scenario},
     run::run,
 };
 
@@ -27,13 +29,28 @@ fn killed_children_come_back_and_every_sync_completes() {
 }
 
 #[test]
+fn sync_completes_among_byzantine_peers_and_only_liars_are_thrown_out() {
+    let options = Options { runs: 60, seed: 1, blocks: 200, jobs: 2 };
+    let report = run_byzantine(options, |outcome| {
+        for broken in &outcome.broken {
+            eprintln!("seed {}: {broken}", outcome.plan.seed);
+        }
+    })
+    .unwrap();
+    assert!(report.is_kept(), "{report:?}");
+    assert!(report.liars_out > 0, "nobody came to be thrown out: {report:?}");
+}
+
+#[test]
 fn same_seed_gives_the_same_trace_and_another_seed_another() {
     let fixture = Arc::new(Fixture::new(100).unwrap());
-    let hash = |seed| run(&Plan::from_seed(seed, 100), &fixture, None).unwrap().hash;
-    for seed in [3, 11] {
-        let first = hash(seed);
-        assert_eq!(first, hash(seed), "seed {seed}");
-        assert_ne!(first, hash(seed + 1));
+    for scenario in Scenario::ALL {
+        let hash = |seed| run(&Plan::of(scenario, seed, 100), &fixture, None).unwrap().hash;
+        for seed in [3, 11] {
+            let first = hash(seed);
+            assert_eq!(first, hash(seed), "{scenario} {seed}");
+            assert_ne!(first, hash(seed + 1));
+        }
     }
 }
 

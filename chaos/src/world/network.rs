@@ -185,7 +185,8 @@ impl SimNetwork {
         // What the peer hears is what was on the wire.
         let heard = BlocksByRangeRequest::decode_request(&asked.encode_request())
             .map_err(|_| RequestError::Cut)?;
-        let reply = peer.answer(&self.world.fixture, heard);
+        let fixture = &self.world.fixture;
+        let reply = peer.answer(fixture, fixture.head.height, heard);
         if peer.leaves() {
             let leaver = Arc::clone(peer);
             self.after(peer, 1, move |network| network.close(&leaver, DisconnectReason::Remote));

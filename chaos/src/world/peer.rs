@@ -6,7 +6,7 @@ use std::{
 };
 
 use alys_sync::{
-    types::{Multiaddr, PeerId},
+    types::{Height, Multiaddr, PeerId},
     wire::request::BlocksByRangeRequest,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -83,9 +83,9 @@ impl SimPeer {
         self.with(|state| state.away_until.is_some_and(|until| Instant::now() < until))
     }
 
-    /// What it sends in reply.
-    pub fn answer(&self, fixture: &Fixture, request: BlocksByRangeRequest) -> Reply {
-        self.with(|state| state.behaviour.answer(&Ask { fixture, request }, &mut state.rng))
+    /// What it sends in reply, with the network's head at `head`.
+    pub fn answer(&self, fixture: &Fixture, head: Height, request: BlocksByRangeRequest) -> Reply {
+        self.with(|state| state.behaviour.answer(&Ask { fixture, head, request }, &mut state.rng))
     }
 
     /// Whether it closes its connection now. Then it stays away for a while.
