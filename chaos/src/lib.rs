@@ -15,6 +15,7 @@
 //! - [`many`]: many runs at once.
 //! - [`children`]: runs with killed children, and the report on them.
 //! - [`byzantine`]: runs among byzantine peers, and the report on them.
+//! - [`partition`]: runs in which the way to peers is cut, and the report on them.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
 //!
 //! How far a seed replays: a run has one thread and paused time; random numbers come from the
@@ -30,6 +31,7 @@ pub mod fixture;
 pub mod invariants;
 pub mod links;
 pub mod many;
+pub mod partition;
 pub mod plan;
 pub mod run;
 pub mod stage;

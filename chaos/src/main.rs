@@ -11,6 +11,7 @@ use chaos::{
     fixture::Fixture,
     links::{self, LinkOptions},
     many::Options,
+    partition::run_partition,
     plan::{self, Plan},
     run::{Outcome, run},
 };
@@ -46,6 +47,11 @@ enum Scenario {
     },
     /// Syncs among peers of which up to half are byzantine, and stay it.
     Byzantine {
+        #[command(flatten)]
+        seeds: SeedsArgs,
+    },
+    /// Cuts the way to peers for 30 s and lets it come back.
+    Partition {
         #[command(flatten)]
         seeds: SeedsArgs,
     },
@@ -136,6 +142,7 @@ fn main() -> ExitCode {
             children(Options { runs, seed, blocks, jobs }, json)
         }
         Scenario::Byzantine { seeds } => byzantine(&seeds),
+        Scenario::Partition { seeds } => partition(&seeds),
         Scenario::Links {
             blocks,
             transaction_bytes,
@@ -205,6 +212,21 @@ fn byzantine(args: &SeedsArgs) -> Result<bool, Box<dyn Error>> {
                 outcome.events.len(),
                 outcome.synced_at().unwrap_or_default().as_secs_f64(),
             );
+        }
+    })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn partition(args: &SeedsArgs) -> Result<bool, Box<dyn Error>> {
+    let report = run_partition(args.options(), |outcome, broken| {
+        complain(outcome, plan::Scenario::Partition, args.blocks);
+        for what in broken {
+            eprintln!("seed {}: BROKEN {what}", outcome.plan.seed);
+            eprintln!("{}", reproduce(outcome, plan::Scenario::Partition, args.blocks));
+        }
+        if !args.json && outcome.broken.is_empty() && broken.is_empty() {
+            eprintln!("seed {}: all bounds kept", outcome.plan.seed);
         }
     })?;
     println!("{}", serde_json::to_string(&report)?);
@@ -285,11 +307,15 @@ fn line(args: &SeedArgs, outcome: &Outcome, same: Option<bool>) -> serde_json::V
 
 fn complain(outcome: &Outcome, scenario: plan::Scenario, blocks: u64) {
     for broken in &outcome.broken {
-        let seed = outcome.plan.seed;
-        eprintln!("seed {seed}: BROKEN {broken}");
-        eprintln!(
-            "  reproduce: cargo run --release -p chaos -- replay --scenario {scenario} \
-             --seed {seed} --blocks {blocks} --events"
-        );
+        eprintln!("seed {}: BROKEN {broken}", outcome.plan.seed);
+        eprintln!("{}", reproduce(outcome, scenario, blocks));
     }
+}
+
+fn reproduce(outcome: &Outcome, scenario: plan::Scenario, blocks: u64) -> String {
+    let seed = outcome.plan.seed;
+    format!(
+        "  reproduce: cargo run --release -p chaos -- replay --scenario {scenario} --seed {seed} \
+         --blocks {blocks} --events"
+    )
 }

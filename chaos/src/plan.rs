@@ -1,12 +1,14 @@
 //! From a seed to everything that one run does: peers, links, settings and what goes wrong.
 
 mod byzantine;
+mod partition;
 
 use std::{fmt, time::Duration};
 
 use alys_sync::{config::SyncConfig, tree::Child, types::Height};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
+pub use self::partition::Cut;
 use crate::{adversaries::Role, fixture::Lie, world::LinkSpeed};
 
 /// Most kills of one run. Source: well below the restarts that the tree bears in a minute (30), so
@@ -54,11 +56,13 @@ pub enum Scenario {
     Children,
     /// Up to half of the peers are byzantine, and stay it.
     Byzantine,
+    /// The way to peers is cut for a while.
+    Partition,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Children, Self::Byzantine];
+    pub const ALL: [Self; 3] = [Self::Children, Self::Byzantine, Self::Partition];
 }
 
 impl fmt::Display for Scenario {
@@ -66,6 +70,7 @@ impl fmt::Display for Scenario {
         f.write_str(match self {
             Self::Children => "children",
             Self::Byzantine => "byzantine",
+            Self::Partition => "partition",
         })
     }
 }
@@ -80,6 +85,8 @@ pub enum Course {
     },
     /// Nothing heals: the sync must complete among peers that stay what they are.
     Unhealed,
+    /// The way to peers is cut and comes back; then the sync must complete.
+    Cut(Cut),
 }
 
 /// A run.
@@ -111,6 +118,7 @@ impl Plan {
         match scenario {
             Scenario::Children => Self::from_seed(seed, blocks),
             Scenario::Byzantine => Self::byzantine(seed, blocks),
+            Scenario::Partition => Self::partition(seed, blocks),
         }
     }
 

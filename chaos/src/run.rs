@@ -3,13 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alys_sync::tree::Child;
+use alys_sync::{coordinator::Phase, tree::Child, types::Height};
 use tokio::{runtime::Builder, time::sleep};
 
 use crate::{
     fixture::Fixture,
     invariants::{Broken, Facts, check_all},
-    plan::{Course, Kill, Plan},
+    plan::{Course, Cut, Kill, Plan},
     stage::{Stage, StageError},
     trace::{Event, PeerIndex, Stamped, hash},
     world::{StoreFault, Turnstile},
@@ -28,6 +28,10 @@ const HEALED_SYNC_MAX: Duration = Duration::from_secs(120);
 /// chain takes a minute over the slowest two links alone, and the pauses of a healthy node come on
 /// top. Too low: alarms that are none. Too high: a stuck run is found later.
 const UNHEALED_SYNC_MAX: Duration = Duration::from_secs(300);
+
+/// From the moment at which the way to peers is back to the look at what the node thinks of them.
+/// Unit: virtual time. Source: the product's promise: by then nobody is worse off.
+const JUDGED_AFTER: Duration = Duration::from_secs(5);
 
 /// A bug that is put into a run on purpose, to see that it is found. See `VALIDATION.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +116,11 @@ async fn drive(
     if let Some(child) = plan.killed_before_start {
         kill(&stage, child, false);
     }
-    stage.start_sync().await;
     let head = fixture.head.height;
+    if let Course::Cut(cut) = plan.course {
+        stage.world.set_head(cut.head);
+    }
+    stage.start_sync().await;
     match plan.course {
         Course::Healing { faults_for } => {
             for planned in &plan.kills {
@@ -124,8 +131,32 @@ async fn drive(
             stage.until_synced(HEALED_SYNC_MAX, head).await;
         }
         Course::Unhealed => stage.until_synced(UNHEALED_SYNC_MAX, head).await,
+        Course::Cut(cut) => {
+            cut_off(&stage, &cut, head).await;
+            stage.until_synced(HEALED_SYNC_MAX, head).await;
+        }
     }
     Ok(stage.end().await)
+}
+
+/// Cuts the way to peers and lets it come back; by then the network has made all its blocks.
+async fn cut_off(stage: &Stage, cut: &Cut, head: Height) {
+    // A node that does not come so far is cut off where it is.
+    let _ = stage
+        .until(UNHEALED_SYNC_MAX, |status| {
+            let synced = matches!(status.phase, Phase::Synced { .. });
+            status.current_height >= cut.height && (synced || !cut.is_idle())
+        })
+        .await;
+    sleep(cut.pause).await;
+    stage.note_judgements();
+    stage.trace.record(Event::Cut { peers: cut.peers });
+    stage.world.cut_off(cut.peers, cut.kind, cut.lasts);
+    sleep(cut.lasts).await;
+    stage.trace.record(Event::LinkBack);
+    stage.world.set_head(head);
+    sleep(JUDGED_AFTER).await;
+    stage.note_judgements();
 }
 
 async fn strike(stage: &Stage, planned: &Kill) {

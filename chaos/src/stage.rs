@@ -7,8 +7,10 @@ use alys_sync::{
     coordinator::{Phase, SyncStatus},
     node::{Node, NodeError, Ports},
     ports::{Chain as _, ChainError, Compute, InlineCompute},
+    reputation::PeerState,
     types::{BlockRef, Height},
 };
+use serde_json::Value;
 use supervisors::{Report, ReportStream};
 use tokio::{
     runtime::Handle,
@@ -147,6 +149,15 @@ impl Stage {
         self.trace.record(if synced { Event::Synced { head } } else { Event::GaveUp { head } });
     }
 
+    /// Notes what the node thinks of each peer.
+    pub(crate) fn note_judgements(&self) {
+        for status in self.node.status().peers {
+            let Some(peer) = self.world.index_of(&status.peer) else { continue };
+            let banned = matches!(status.state, PeerState::Banned);
+            self.trace.record(Event::Judged { peer, score: status.score, banned });
+        }
+    }
+
     /// Stops the node; everything that happened.
     pub(crate) async fn end(self) -> Vec<Stamped> {
         let Self { node, world, trace, watchers } = self;
@@ -196,13 +207,25 @@ async fn follow_reports(mut reports: ReportStream, trace: Trace) {
     }
 }
 
+/// Whether the node takes its own link for cut, by the status as machines read it: absent, null and
+/// false are no.
+fn is_partitioned(status: &SyncStatus) -> bool {
+    let status = serde_json::to_value(status).unwrap_or_default();
+    !matches!(status.get("partitioned"), None | Some(Value::Null | Value::Bool(false)))
+}
+
 async fn follow_status(mut status: watch::Receiver<SyncStatus>, trace: Trace) {
-    let mut last = None;
+    let (mut last, mut partitioned) = (None, false);
     while status.changed().await.is_ok() {
-        let shown = {
+        let (shown, told) = {
             let status = status.borrow_and_update();
-            (status.phase.name(), status.current_height, status.usable_peers)
+            let shown = (status.phase.name(), status.current_height, status.usable_peers);
+            (shown, is_partitioned(&status))
         };
+        if partitioned != told {
+            partitioned = told;
+            trace.record(Event::Partition { told });
+        }
         if last != Some(shown) {
             last = Some(shown);
             let (phase, height, usable_peers) = shown;

@@ -19,15 +19,17 @@ pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
 }
 
 /// The peers that the node threw out before they had sent it a provable lie, and when. Each of them
-/// once for each time.
+/// once for each time. A node that is cut off from everybody may close what carries nothing.
 pub fn thrown_out_without_a_lie(facts: &Facts, events: &[Stamped]) -> Vec<(Duration, PeerIndex)> {
-    let (mut lied, mut thrown_out) = (BTreeSet::new(), Vec::new());
+    let (mut lied, mut thrown_out, mut cut_off) = (BTreeSet::new(), Vec::new(), false);
     for Stamped { at, event } in events {
         match event {
             Event::Delivered { peer, lie: true, .. } if facts.is_liar(*peer) => {
                 lied.insert(*peer);
             }
-            Event::DroppedByNode { peer } if !lied.contains(peer) => {
+            Event::Cut { peers } => cut_off = *peers == facts.roles.len(),
+            Event::LinkBack => cut_off = false,
+            Event::DroppedByNode { peer } if !lied.contains(peer) && !cut_off => {
                 thrown_out.push((*at, *peer));
             }
             _ => {}
