@@ -16,6 +16,7 @@
 //! - [`children`]: runs with killed children, and the report on them.
 //! - [`byzantine`]: runs among byzantine peers, and the report on them.
 //! - [`partition`]: runs in which the way to peers is cut, and the report on them.
+//! - [`abuse`]: real processes, one of which abuses the node that is measured.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
 //!
 //! How far a seed replays: a run has one thread and paused time; random numbers come from the
@@ -24,6 +25,7 @@
 //! within one build of one machine. Nothing is promised across builds, for what tasks do at one
 //! instant of virtual time is the scheduler's order of them.
 
+pub mod abuse;
 pub mod adversaries;
 pub mod byzantine;
 pub mod children;

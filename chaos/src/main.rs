@@ -6,6 +6,7 @@
 use std::{error::Error, num::NonZeroU64, process::ExitCode, sync::Arc, time::Duration};
 
 use chaos::{
+    abuse::{self, AbuseOptions},
     byzantine::run_byzantine,
     children::run_all,
     fixture::Fixture,
@@ -54,6 +55,18 @@ enum Scenario {
     Partition {
         #[command(flatten)]
         seeds: SeedsArgs,
+    },
+    /// Measures what a client that abuses a node costs its sync and its honest clients, with real
+    /// processes on this machine.
+    Abuse {
+        #[command(flatten)]
+        abuse: AbuseArgs,
+    },
+    /// A process of `abuse`.
+    #[command(hide = true)]
+    AbuseRole {
+        #[command(flatten)]
+        role: abuse::RoleArgs,
     },
     /// Measures how much of the links of honest peers a sync uses, in virtual time.
     Links {
@@ -121,6 +134,28 @@ impl SeedsArgs {
 }
 
 #[derive(clap::Args)]
+struct AbuseArgs {
+    /// Runs with and without the abuser.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+    /// Blocks that the node has from the start, which the clients download.
+    #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(1..))]
+    held: u64,
+    /// Blocks that the node syncs.
+    #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: u64,
+    /// Requests that the abuser sends in a second.
+    #[arg(long, default_value_t = 1_000)]
+    requests_per_second: u32,
+    /// The most blocks that an honest client takes in a second; 0 for as many as it gets.
+    #[arg(long, default_value_t = 0)]
+    client_blocks_per_second: u64,
+    /// Print nothing but the JSON report.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
 struct SeedArgs {
     /// Which runs the seed stands for.
     #[arg(long, value_enum, default_value_t = plan::Scenario::Children)]
@@ -143,6 +178,8 @@ fn main() -> ExitCode {
         }
         Scenario::Byzantine { seeds } => byzantine(&seeds),
         Scenario::Partition { seeds } => partition(&seeds),
+        Scenario::Abuse { abuse } => measure_abuse(&abuse),
+        Scenario::AbuseRole { role } => abuse::play(&role).map(|()| true),
         Scenario::Links {
             blocks,
             transaction_bytes,
@@ -229,6 +266,21 @@ fn partition(args: &SeedsArgs) -> Result<bool, Box<dyn Error>> {
             eprintln!("seed {}: all bounds kept", outcome.plan.seed);
         }
     })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn measure_abuse(args: &AbuseArgs) -> Result<bool, Box<dyn Error>> {
+    let AbuseArgs { pairs, held, blocks, requests_per_second, client_blocks_per_second, json } =
+        *args;
+    let options =
+        AbuseOptions { pairs, held, blocks, requests_per_second, client_blocks_per_second };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(abuse::measure(options, |[without, with]| {
+        if !json {
+            eprintln!("without the abuser: {without:?}\nwith the abuser: {with:?}");
+        }
+    }))?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.is_kept())
 }
