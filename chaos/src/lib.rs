@@ -14,6 +14,7 @@
 //!   bug that each of them finds.
 //! - [`children`]: many runs, and their report.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
+//! - [`regret`]: what choosing peers by what is known costs against always choosing the best.
 //!
 //! How far a seed replays: a run has one thread and paused time; random numbers come from the
 //! seed alone; blocking jobs of the store run one at a time, and only while the one thread has
@@ -27,6 +28,7 @@ pub mod fixture;
 pub mod invariants;
 pub mod links;
 pub mod plan;
+pub mod regret;
 pub mod run;
 pub mod trace;
 pub mod world;
