@@ -80,7 +80,7 @@ pub struct PeerStatus {
 /// All peers at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerView {
-    /// Who may be asked.
+    /// Who may be asked, and what is known of each.
     pub usable: BTreeMap<PeerId, Standing>,
     /// How many are still being checked.
     pub checking: usize,

@@ -110,8 +110,9 @@ impl Selector {
     }
 
     /// At most `count` of `candidates`, at least one if there is any: those whose turn it is, then
-    /// the best. The last place of several is for who was not asked for longest, so that `n` peers
-    /// are all asked within `n` rounds, and a few cannot hide what the others know.
+    /// the best. Where `count` is more than one, the last place is for who was not asked for
+    /// longest, so that `n` peers are all asked within `n` rounds, and a few cannot hide what the
+    /// others know.
     pub fn several(
         &self,
         now: Duration,
