@@ -18,6 +18,7 @@
 //! - [`partition`]: runs in which the way to peers is cut, and the report on them.
 //! - [`abuse`]: real processes, one of which abuses the node that is measured.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
+//! - [`regret`]: what choosing peers by what is known costs against always choosing the best.
 //!
 //! How far a seed replays: a run has one thread and paused time; random numbers come from the
 //! seed alone; blocking jobs of the store run one at a time, and only while the one thread has
@@ -35,6 +36,7 @@ pub mod links;
 pub mod many;
 pub mod partition;
 pub mod plan;
+pub mod regret;
 pub mod run;
 pub mod stage;
 pub mod trace;

@@ -14,6 +14,7 @@ use chaos::{
     many::Options,
     partition::run_partition,
     plan::{self, Plan},
+    regret::{RegretOptions, simulate},
     run::{Outcome, run},
 };
 use clap::{Parser, Subcommand};
@@ -88,6 +89,21 @@ enum Scenario {
         /// The node's overall limit of downloads; none if not given. Unit: megabits a second.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         limit_megabits: Option<u64>,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Simulates what choosing peers costs against always choosing the best, in virtual time.
+    Regret {
+        /// Worlds of peers of each kind: fixed, drifting, switching.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        worlds: u64,
+        /// Choices in each world.
+        #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(2..))]
+        rounds: u64,
+        /// The seed of the first world; the next world has the next seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
         /// Print nothing but the JSON report.
         #[arg(long)]
         json: bool,
@@ -200,6 +216,9 @@ fn main() -> ExitCode {
             };
             measure(&options, json)
         }
+        Scenario::Regret { worlds, rounds, seed, json } => {
+            regret(RegretOptions { worlds, rounds, seed }, json)
+        }
         Scenario::Run { seed } => run_seed(&seed),
         Scenario::Replay { seed, hash } => replay(&seed, hash),
     };
@@ -301,6 +320,23 @@ fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
         }
     }
     println!("{}", serde_json::json!({ "links": reports }));
+    Ok(true)
+}
+
+fn regret(options: RegretOptions, json: bool) -> Result<bool, Box<dyn Error>> {
+    let report = simulate(options);
+    if !json {
+        eprintln!("lost of what the best peer would have brought, in the second half of each run:");
+        for (strategy, changes) in &report.strategies {
+            eprint!("{strategy:<20}");
+            for (change, regret) in changes {
+                let change = format!("{change:?}").to_lowercase();
+                eprint!("  {change} {:>5.1} %", regret.fraction_last_half * 1e2);
+            }
+            eprintln!();
+        }
+    }
+    println!("{}", serde_json::to_string(&report)?);
     Ok(true)
 }
 
