@@ -3,7 +3,8 @@
 //!
 //! Everything is real: processes, sockets on loopback, the disk. The node runs on one core, all
 //! others on another. Runs with and without the abuser take turns, and figures are medians over the
-//! pairs, so that a machine that is busy for a while does not decide.
+//! pairs, so that a machine that is busy for a while does not decide. Two kinds of abusers take
+//! turns as well; the worse of their medians counts.
 //!
 //! What the honest clients' fair share is: a fifth of what all five clients together are sent, or
 //! what an honest client gets without the abuser, if that is less: nobody is owed more than it
@@ -26,7 +27,7 @@ use tokio::time::{Instant, sleep};
 
 pub use prepared::PrepareError;
 pub use process::ProcessError;
-pub use roles::{Role, RoleArgs, play};
+pub use roles::{AbuserKind, ProcessRole, RoleArgs, play};
 
 use self::{client::Got, node::NodeFigures, prepared::Prepared, process::Process};
 
@@ -50,7 +51,7 @@ const MEMORY_GROWTH_MAX: i64 = 16 << 20;
 /// What to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbuseOptions {
-    /// How many times with and without the abuser; at least 1.
+    /// How many times with and without each kind of abuser; at least 1.
     pub pairs: u32,
     /// Blocks that the node has from the start and the clients download; at least 1.
     pub held: u64,
@@ -109,6 +110,8 @@ pub struct AbuseRun {
 /// What the abuser did during one sync.
 #[derive(Debug, Clone, Serialize)]
 pub struct AbuserRun {
+    /// Which kind it was.
+    pub kind: AbuserKind,
     /// What it got. Unit: bytes a second.
     pub bytes_per_second: f64,
     /// What it asked for. Unit: requests a second.
@@ -119,11 +122,13 @@ pub struct AbuserRun {
     pub lost: u64,
 }
 
-/// What came of all runs.
+/// What came of the runs with one kind of abuser. Medians over the pairs.
 #[derive(Debug, Clone, Serialize)]
-pub struct AbuseReport {
+pub struct KindReport {
+    /// Which kind.
+    pub kind: AbuserKind,
     /// Pairs of runs.
-    pub pairs: u32,
+    pub pairs: usize,
     /// The time of the own sync with the abuser over that without, less 1.
     pub own_sync_slowdown: f64,
     /// What the honest client that got least got of its fair share. More than 1: the abuser got
@@ -131,12 +136,27 @@ pub struct AbuseReport {
     pub honest_fair_share: f64,
     /// The node's peak with the abuser, less that without. Unit: bytes; none where it is not known.
     pub memory_growth_bytes: Option<i64>,
-    /// Median time of the own sync without the abuser. Unit: seconds.
+    /// The time of the own sync without the abuser. Unit: seconds.
     pub sync_seconds_without: f64,
     /// The same with it.
     pub sync_seconds_with: f64,
-    /// Median of what the abuser asked for. Unit: requests a second.
+    /// What the abuser asked for. Unit: requests a second.
     pub abuser_requests_per_second: f64,
+    /// What the abuser got, over what all five clients together got: 0 to 1.
+    pub abuser_part: f64,
+}
+
+/// What came of all runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct AbuseReport {
+    /// The worst of the two kinds; so below.
+    pub own_sync_slowdown: f64,
+    /// See [`KindReport`].
+    pub honest_fair_share: f64,
+    /// See [`KindReport`].
+    pub memory_growth_bytes: Option<i64>,
+    /// By the kind of abuser. Medians.
+    pub kinds: Vec<KindReport>,
     /// Each pair: without the abuser, and with it.
     pub runs: Vec<[AbuseRun; 2]>,
     /// How long it all took. Unit: seconds.
@@ -168,13 +188,18 @@ pub async fn measure(
     let scene = Scene { options, prepared, cores };
     let mut runs = Vec::new();
     for pair in 0..options.pairs {
-        // Who is first takes turns as well.
-        let first = pair % 2 == 1;
-        let one = scene.run(first).await?;
-        let other = scene.run(!first).await?;
-        let pair = if first { [other, one] } else { [one, other] };
-        done(&pair);
-        runs.push(pair);
+        for kind in AbuserKind::ALL {
+            // Who is first takes turns as well.
+            let pair = if pair % 2 == 0 {
+                let without = scene.run(None).await?;
+                [without, scene.run(Some(kind)).await?]
+            } else {
+                let with = scene.run(Some(kind)).await?;
+                [scene.run(None).await?, with]
+            };
+            done(&pair);
+            runs.push(pair);
+        }
     }
     Ok(report(runs, begun.elapsed()))
 }
@@ -188,26 +213,29 @@ struct Scene {
 }
 
 impl Scene {
-    async fn run(&self, with_abuser: bool) -> Result<AbuseRun, AbuseError> {
+    async fn run(&self, abuser: Option<AbuserKind>) -> Result<AbuseRun, AbuseError> {
         let store = self.prepared.copy_store("node")?;
-        let run = self.run_in(&store, with_abuser).await;
+        let run = self.run_in(&store, abuser).await;
         fs::remove_dir_all(&store)?;
         run
     }
 
-    async fn run_in(&self, store: &Path, with_abuser: bool) -> Result<AbuseRun, AbuseError> {
-        let (server, address): (_, Multiaddr) = self.start(Role::Server, None, &[]).await?;
+    async fn run_in(&self, store: &Path, kind: Option<AbuserKind>) -> Result<AbuseRun, AbuseError> {
+        let (server, address): (_, Multiaddr) = self.start(ProcessRole::Server, None, &[]).await?;
         let store = [OsString::from("--store"), store.into()];
         let (mut node, address): (_, Multiaddr) =
-            self.start(Role::Node, Some(&address), &store).await?;
+            self.start(ProcessRole::Node, Some(&address), &store).await?;
         let mut clients = Vec::new();
         for _ in 0..HONEST {
-            let (client, _): (_, String) = self.start(Role::Client, Some(&address), &[]).await?;
+            let (client, _): (_, String) =
+                self.start(ProcessRole::Client, Some(&address), &[]).await?;
             clients.push(client);
         }
         let mut abuser = None;
-        if with_abuser {
-            let (process, _): (_, String) = self.start(Role::Abuser, Some(&address), &[]).await?;
+        if let Some(kind) = kind {
+            let kind = ["--abuser", kind.name()].map(OsString::from);
+            let (process, _): (_, String) =
+                self.start(ProcessRole::Abuser, Some(&address), &kind).await?;
             abuser = Some(process);
         }
         sleep(WARM_UP).await;
@@ -221,17 +249,17 @@ impl Scene {
         if figures.height.get() != wanted {
             return Err(AbuseError::NotSynced { found: figures.height, wanted });
         }
-        Ok(run_of(&figures, took, &before, &after))
+        Ok(run_of(&figures, (took, kind), &before, &after))
     }
 
     async fn start<T: serde::de::DeserializeOwned>(
         &self,
-        role: Role,
+        role: ProcessRole,
         peer: Option<&Multiaddr>,
         more: &[OsString],
     ) -> Result<(Process, T), ProcessError> {
         let [own, others] = self.cores;
-        let cpu = if role == Role::Node { own } else { others };
+        let cpu = if role == ProcessRole::Node { own } else { others };
         let options = &self.options;
         let mut arguments: Vec<OsString> = vec!["--dir".into(), self.prepared.dir().into()];
         let mut number = |name: &str, value: u64| {
@@ -272,13 +300,15 @@ async fn counts(
 
 fn run_of(
     figures: &NodeFigures,
-    took: Duration,
+    (took, kind): (Duration, Option<AbuserKind>),
     before: &CountsOfAll,
     after: &CountsOfAll,
 ) -> AbuseRun {
     let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / took.as_secs_f64();
     let honest = before.honest.iter().zip(&after.honest);
-    let abuser = before.abuser.zip(after.abuser).map(|(before, after)| AbuserRun {
+    let abuser = kind.zip(before.abuser.zip(after.abuser));
+    let abuser = abuser.map(|(kind, (before, after))| AbuserRun {
+        kind,
         bytes_per_second: rate(before.bytes, after.bytes),
         requests_per_second: rate(before.requests, after.requests),
         failed_per_second: rate(before.failed, after.failed),
@@ -308,32 +338,57 @@ fn fair_share([without, with]: &[AbuseRun; 2]) -> f64 {
     least / equal.min(before)
 }
 
-fn report(runs: Vec<[AbuseRun; 2]>, took: Duration) -> AbuseReport {
-    let of = |figure: &dyn Fn(&[AbuseRun; 2]) -> f64| median(runs.iter().map(figure).collect());
-    let growth = |[without, with]: &[AbuseRun; 2]| {
-        let [without, with] = [without, with].map(|run| i64::try_from(run.peak_memory_bytes?).ok());
-        Some(with? - without?)
-    };
-    let mut growths: Vec<i64> = runs.iter().filter_map(growth).collect();
+/// The part of all that was sent that the abuser got.
+fn abuser_part([_, with]: &[AbuseRun; 2]) -> f64 {
+    let honest: f64 = with.honest_bytes_per_second.iter().sum();
+    let abuser = with.abuser.as_ref().map_or(0.0, |abuser| abuser.bytes_per_second);
+    abuser / (honest + abuser)
+}
+
+fn memory_growth([without, with]: &[AbuseRun; 2]) -> Option<i64> {
+    let [without, with] = [without, with].map(|run| i64::try_from(run.peak_memory_bytes?).ok());
+    Some(with? - without?)
+}
+
+fn kind_report(kind: AbuserKind, runs: &[[AbuseRun; 2]]) -> Option<KindReport> {
+    let of_kind = |run: &AbuseRun| run.abuser.as_ref().is_some_and(|abuser| abuser.kind == kind);
+    let runs: Vec<_> = runs.iter().filter(|[_, with]| of_kind(with)).collect();
+    let of =
+        |figure: fn(&[AbuseRun; 2]) -> f64| median(runs.iter().map(|pair| figure(pair)).collect());
+    let mut growths: Vec<_> = runs.iter().filter_map(|pair| memory_growth(pair)).collect();
     growths.sort_unstable();
-    AbuseReport {
-        pairs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
-        own_sync_slowdown: of(&|[without, with]| with.sync_seconds / without.sync_seconds - 1.0),
-        honest_fair_share: of(&fair_share),
+    Some(KindReport {
+        kind,
+        pairs: runs.len(),
+        own_sync_slowdown: of(|[without, with]| with.sync_seconds / without.sync_seconds - 1.0)?,
+        honest_fair_share: of(fair_share)?,
         memory_growth_bytes: growths.get(growths.len() / 2).copied(),
-        sync_seconds_without: of(&|[without, _]| without.sync_seconds),
-        sync_seconds_with: of(&|[_, with]| with.sync_seconds),
-        abuser_requests_per_second: of(&|[_, with]| {
+        sync_seconds_without: of(|[without, _]| without.sync_seconds)?,
+        sync_seconds_with: of(|[_, with]| with.sync_seconds)?,
+        abuser_requests_per_second: of(|[_, with]| {
             with.abuser.as_ref().map_or(0.0, |abuser| abuser.requests_per_second)
-        }),
+        })?,
+        abuser_part: of(abuser_part)?,
+    })
+}
+
+fn report(runs: Vec<[AbuseRun; 2]>, took: Duration) -> AbuseReport {
+    let kinds = AbuserKind::ALL.iter().filter_map(|kind| kind_report(*kind, &runs));
+    let kinds: Vec<_> = kinds.collect();
+    let figures = |figure: fn(&KindReport) -> f64| kinds.iter().map(figure);
+    AbuseReport {
+        own_sync_slowdown: figures(|kind| kind.own_sync_slowdown).fold(f64::MIN, f64::max),
+        honest_fair_share: figures(|kind| kind.honest_fair_share).fold(f64::MAX, f64::min),
+        memory_growth_bytes: kinds.iter().filter_map(|kind| kind.memory_growth_bytes).max(),
         seconds: took.as_secs_f64(),
+        kinds,
         runs,
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    figures.get(figures.len() / 2).copied()
 }
 
 #[cfg(test)]

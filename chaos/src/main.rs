@@ -151,7 +151,7 @@ impl SeedsArgs {
 
 #[derive(clap::Args)]
 struct AbuseArgs {
-    /// Runs with and without the abuser.
+    /// Pairs of runs, with and without the abuser, for each kind of abuser.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
     /// Blocks that the node has from the start, which the clients download.

@@ -1,7 +1,7 @@
 //! Processes of a measurement, as the one that measures sees them: this program again, in a role.
 //!
-//! A process says one line of JSON when it is ready, then one for each line that it is sent. It ends
-//! when its standard input does, so that none outlives this one.
+//! A process says one line of JSON when it is ready, then one for each line that it is sent. It
+//! ends when its standard input does, so that none outlives this one.
 
 use std::{ffi::OsString, io, process::Stdio, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::roles::Role;
+use super::roles::ProcessRole;
 
 /// How long an answer may take. Unit: time. Source: a sync on a slow machine is the longest of
 /// them. Too low: it measures nothing. Too high: a process that hangs is told late.
@@ -28,7 +28,7 @@ pub enum ProcessError {
     #[error("the process that is {role} cannot be talked to")]
     Io {
         /// What it is.
-        role: Role,
+        role: ProcessRole,
         /// Why.
         source: io::Error,
     },
@@ -36,13 +36,13 @@ pub enum ProcessError {
     #[error("the process that is {role} said nothing within {ANSWERS_WITHIN:?}")]
     Silent {
         /// What it is.
-        role: Role,
+        role: ProcessRole,
     },
     /// It says something else.
     #[error("the process that is {role} said {said:?}")]
     Unclear {
         /// What it is.
-        role: Role,
+        role: ProcessRole,
         /// What it said.
         said: String,
         /// Why that cannot be understood.
@@ -52,7 +52,7 @@ pub enum ProcessError {
 
 /// A process. Dropping it kills it.
 pub(super) struct Process {
-    role: Role,
+    role: ProcessRole,
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -61,7 +61,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts this program in `role`; what it says once it is ready.
     pub(super) async fn start<T: DeserializeOwned>(
-        role: Role,
+        role: ProcessRole,
         arguments: Vec<OsString>,
     ) -> Result<(Self, T), ProcessError> {
         let failed = |source| ProcessError::Io { role, source };

@@ -16,7 +16,7 @@ use super::{abuser, client, node, server};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Role {
+pub enum ProcessRole {
     /// Serves the whole chain to the node.
     Server,
     /// The node that is measured.
@@ -27,7 +27,7 @@ pub enum Role {
     Abuser,
 }
 
-impl Role {
+impl ProcessRole {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -38,9 +38,31 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for ProcessRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What an abuser does with replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum AbuserKind {
+    /// It gives up replies of all sizes.
+    GivesUp,
+    /// It gives up small replies only and takes all large ones.
+    Takes,
+}
+
+impl AbuserKind {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::GivesUp, Self::Takes];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::GivesUp => "gives-up",
+            Self::Takes => "takes",
+        }
     }
 }
 
@@ -49,7 +71,7 @@ impl fmt::Display for Role {
 pub struct RoleArgs {
     /// What it is
     #[arg(value_enum)]
-    role: Role,
+    role: ProcessRole,
     /// Where the files are
     #[arg(long)]
     pub(super) dir: PathBuf,
@@ -71,6 +93,9 @@ pub struct RoleArgs {
     /// Requests that an abuser sends in a second
     #[arg(long, default_value_t = 1000)]
     pub(super) requests_per_second: u32,
+    /// What an abuser does with replies
+    #[arg(long, value_enum, default_value_t = AbuserKind::GivesUp)]
+    pub(super) abuser: AbuserKind,
 }
 
 /// Plays a role until standard input ends.
@@ -83,10 +108,10 @@ pub fn play(args: &RoleArgs) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let played = runtime.block_on(async {
         match args.role {
-            Role::Server => server::play(args).await,
-            Role::Node => node::play(args).await,
-            Role::Client => client::play(args).await,
-            Role::Abuser => abuser::play(args).await,
+            ProcessRole::Server => server::play(args).await,
+            ProcessRole::Node => node::play(args).await,
+            ProcessRole::Client => client::play(args).await,
+            ProcessRole::Abuser => abuser::play(args).await,
         }
     });
     // A thread that waits for standard input cannot be waited for.

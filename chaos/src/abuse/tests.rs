@@ -11,6 +11,7 @@ fn run(seconds: f64, honest: [f64; 4], abuser: Option<f64>, peak: u64) -> AbuseR
         honest_failed: 0,
         honest_lost: 0,
         abuser: abuser.map(|bytes_per_second| AbuserRun {
+            kind: AbuserKind::Takes,
             bytes_per_second,
             requests_per_second: 1_000.0,
             failed_per_second: 0.0,
@@ -50,7 +51,13 @@ fn report_has_medians_and_keeps_its_bounds() {
     assert!(close(kept.own_sync_slowdown, 0.05) && close(kept.honest_fair_share, 1.0));
     assert_eq!(kept.memory_growth_bytes, Some(2 << 20));
     assert!(kept.is_kept());
+    assert_eq!((kept.kinds.len(), kept.kinds[0].pairs), (1, 3));
+    assert!(close(kept.kinds[0].abuser_part, 0.2));
     assert!(!report(vec![good(), bad.clone(), bad.clone()]).is_kept());
+    // The other kind alone breaks no less.
+    let mut other = bad.clone();
+    other[1].abuser.as_mut().unwrap().kind = AbuserKind::GivesUp;
+    assert!(!report(vec![good(), good(), other]).is_kept());
     for spoil in [
         |run: &mut AbuseRun| run.sync_seconds = 11.2,
         |run: &mut AbuseRun| run.honest_bytes_per_second = vec![80.0, 100.0, 100.0, 100.0],
