@@ -34,7 +34,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::{
     ending::{Answer, EXIT_CODES, Ending, tell},
-    logging::LogFormat,
+    logging::LogArgs,
     stop::Stop,
 };
 
@@ -55,14 +55,8 @@ struct Common {
     /// Answer with one JSON object as the last line of standard output
     #[arg(long, global = true)]
     json: bool,
-    /// What to log to standard error: a level, or filters such as alys_sync=debug,warn
-    ///
-    /// Without it RUST_LOG counts, and without that run and serve log at info, the others at warn.
-    #[arg(long, global = true, value_name = "LEVEL")]
-    log: Option<String>,
-    /// How log lines look
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    log_format: LogFormat,
+    #[command(flatten)]
+    logs: LogArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,10 +123,13 @@ fn runtime() -> Result<Runtime, Ending> {
 async fn perform(common: Common, command: Command) -> Result<Answer, Ending> {
     let bars = MultiProgress::new();
     let filter = command.default_log();
-    logging::start(common.log.as_deref(), filter, common.log_format, &bars)
-        .map_err(Ending::bad_input)?;
+    let traces = logging::start(common.logs, filter, &bars).map_err(Ending::bad_input)?;
     let stop = Stop::on_signals().map_err(Ending::failed)?;
-    command.perform(Context { stop, bars }).await
+    let outcome = command.perform(Context { stop, bars }).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    outcome
 }
 
 /// Runs `work`, which blocks on disk or on the processor, beside the async workers.

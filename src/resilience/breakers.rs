@@ -63,7 +63,13 @@ impl BreakerEvent {
     /// Says so in the log, and in the span of the call that changed it.
     fn log(&self) {
         let Self { peer, from, to } = self;
-        tracing::info!(%peer, from = from.name(), to = to.name(), "the breaker of a peer changed");
+        let (from_name, to_name) = (from.name(), to.name());
+        // While nobody delivers there are probes all the time.
+        if [*from, *to].contains(&BreakerState::Closed) {
+            tracing::info!(%peer, from = from_name, to = to_name, "the breaker of a peer changed");
+        } else {
+            tracing::debug!(%peer, from = from_name, to = to_name, "the breaker of a peer changed");
+        }
     }
 }
 

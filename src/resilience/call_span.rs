@@ -39,6 +39,7 @@ impl CallSpan {
             first_block_ms = tracing::field::Empty,
             outcome = tracing::field::Empty,
             error = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         );
         let begun = clock.now();
         Self { span, clock, begun, first_block: None, blocks: 0, bytes: 0, outcome: "dropped" }
@@ -66,13 +67,17 @@ impl CallSpan {
     pub(super) fn failed(&mut self, error: &RequestError) {
         self.outcome = "failed";
         self.span.record("error", tracing::field::display(error));
+        // By this field collectors know a span that failed.
+        self.span.record("otel.status_code", "error");
     }
 }
 
 impl Drop for CallSpan {
     fn drop(&mut self) {
-        self.span.record("blocks", self.blocks);
-        self.span.record("bytes", self.bytes);
+        // OpenTelemetry has signed numbers only: others would leave as text.
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.span.record("blocks", signed(self.blocks));
+        self.span.record("bytes", signed(self.bytes));
         self.span.record("outcome", self.outcome);
         if let Some(first) = self.first_block {
             self.span.record("first_block_ms", first.as_secs_f64() * 1e3);

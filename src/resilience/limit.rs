@@ -117,6 +117,26 @@ pub(crate) struct Cost {
     pub(crate) bytes: u64,
 }
 
+impl Cost {
+    /// What is left of it when `paid` was paid before.
+    pub(crate) fn without(self, paid: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(paid.requests),
+            blocks: self.blocks.saturating_sub(paid.blocks),
+            bytes: self.bytes.saturating_sub(paid.bytes),
+        }
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            blocks: self.blocks.saturating_add(other.blocks),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
 /// What is left of an allowance. Whoever wants more than that waits, and those who wait get theirs
 /// in the order in which they came.
 pub(crate) struct Quota {

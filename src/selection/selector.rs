@@ -110,8 +110,9 @@ impl Selector {
     }
 
     /// At most `count` of `candidates`, at least one if there is any: those whose turn it is, then
-    /// the best. The last place of several is for who was not asked for longest, so that `n` peers
-    /// are all asked within `n` rounds, and a few cannot hide what the others know.
+    /// the best. Where `count` is more than one, the last place is for who was not asked for
+    /// longest, so that `n` peers are all asked within `n` rounds, and a few cannot hide what the
+    /// others know.
     pub fn several(
         &self,
         now: Duration,
@@ -153,10 +154,9 @@ impl Selector {
         let latency = || nanos(standing.latency.unwrap_or(best.latency));
         let (first, second) = match self.settings.strategy {
             SelectionStrategy::Adaptive { .. } => {
-                let trust = f64::from(weights.trust(&standing));
-                let optimum = bounds.values().copied().fold(0.0, f64::max);
+                let best_bound = bounds.values().copied().fold(0.0, f64::max);
                 let bound = bounds.get(&peer);
-                (less(bound.unwrap_or(&optimum) * trust), u64::from(bound.is_some()))
+                (less(*bound.unwrap_or(&best_bound)), u64::from(bound.is_some()))
             }
             SelectionStrategy::HighestReputation => (fewer(standing.score), 0),
             SelectionStrategy::LowestLatency => (latency(), 0),
@@ -183,7 +183,9 @@ impl Selector {
     /// What those whose worth is known may well be worth.
     fn bounds(&self, operation: Operation, candidates: &[Candidate]) -> BTreeMap<PeerId, f64> {
         let Some(estimates) = self.estimates.get(&operation) else { return BTreeMap::new() };
-        let bound = |of: &Candidate| Some((of.peer, estimates.bound(of.peer)?));
+        let weights = self.settings.weights.of(operation);
+        let trust = |of: &Candidate| f64::from(weights.trust(&of.standing)) / 1e3;
+        let bound = |of: &Candidate| Some((of.peer, estimates.bound(of.peer, trust(of))?));
         candidates.iter().filter_map(bound).collect()
     }
 

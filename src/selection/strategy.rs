@@ -14,8 +14,9 @@ pub enum SelectionStrategy {
     /// By what each turned out to be worth, taking the unknown for the best. Downloads are measured
     /// in full: there it is who is expected to deliver first.
     Adaptive {
-        /// How much the newest experience counts, at least. Unit: thousandths, 1 to 1000. Too low:
-        /// a peer that became slow is asked for long. Too high: one hiccup decides.
+        /// How much one experience counts in what is newest, at least; what was known before is
+        /// given up when that disagrees with it. Unit: thousandths, 1 to 1000. Too low: a peer
+        /// that became slow is asked for long. Too high: a few hiccups decide.
         learning_rate: u16,
     },
     /// The best score first.
@@ -49,8 +50,8 @@ pub enum SelectionStrategy {
     },
 }
 
-/// Of [`SelectionStrategy::Adaptive`]. Unit: thousandths. Source: `chaos regret`, where a half and
-/// twice of it lose more in worlds that change.
+/// Of [`SelectionStrategy::Adaptive`]. Unit: thousandths. Source: ten experiences or so tell that
+/// a peer changed; a half and twice of it lose about as much in `chaos regret`.
 const LEARNING_RATE: u16 = 100;
 /// Of [`SelectionStrategy::Diversified`]. Unit: peers. Source: with the eight peers that a node is
 /// configured for, four regions are asked.

@@ -16,7 +16,7 @@ use libp2p::{StreamProtocol, request_response};
 use tokio::time::timeout;
 
 use super::{
-    exchange::{Reply, ReplySink, Request},
+    exchange::{Piece, Reply, ReplySink, Request},
     reply_reader::read_reply,
 };
 use crate::wire::request::REQUEST_BYTES_MAX;
@@ -26,9 +26,14 @@ use crate::wire::request::REQUEST_BYTES_MAX;
 /// place among the connection's streams longer.
 const REQUEST_READ_MAX: Duration = Duration::from_secs(10);
 
+/// How long a stream may take nothing before its piece is given back, and others of the same peer
+/// go on before it. Unit: time. If too low: on distant links pieces are read twice. If too high:
+/// replies that a peer has forgotten, which we are not told of, delay those that it waits for.
+const WRITE_STALL: Duration = Duration::from_millis(500);
+
 /// How long a peer may take none of a reply before it is given up. Unit: time. If too low: a peer
 /// that reads on later finds a reply that looks complete and is not. If too high: a reply that its
-/// peer has forgotten keeps its stream and its piece for longer; no turn of anybody waits for it.
+/// peer has forgotten keeps its stream for longer; no turn of anybody waits for it.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 
 /// The codec of one stream; the behaviour clones an empty one for each.
@@ -104,20 +109,32 @@ impl request_response::Codec for RangeCodec {
         let Reply::Pieces(mut pieces) = reply else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         };
-        while let Some(piece) = pieces.next().await {
-            let mut left = piece.as_slice();
-            while !left.is_empty() {
-                let taken = in_time(io.write(left)).await?;
-                left = left.get(taken..).filter(|_| taken > 0).ok_or(io::ErrorKind::WriteZero)?;
-                pieces.took(taken);
-            }
-            in_time(io.flush()).await?;
+        while let Some(piece) = pieces.recv().await {
+            write_piece(io, piece).await?;
         }
         Ok(())
     }
 }
 
-/// What a step of writing comes to, unless the peer takes nothing for too long.
-async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    timeout(WRITE_STALL_MAX, step).await.map_err(|_| io::ErrorKind::TimedOut)?
+/// Writes a piece, or gives back what the stream does not take in time.
+async fn write_piece<T>(io: &mut T, mut piece: Piece) -> io::Result<()>
+where
+    T: AsyncWrite + Unpin + Send,
+{
+    let mut written = 0;
+    while let Some(left) = piece.bytes().get(written..).filter(|left| !left.is_empty()) {
+        let patience = if piece.can_shrink() { WRITE_STALL } else { WRITE_STALL_MAX };
+        match timeout(patience, io.write(left)).await {
+            Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => written += taken?,
+            Err(_) if piece.can_shrink() => {
+                piece.shrink(written);
+                written = 0;
+            }
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+    timeout(WRITE_STALL_MAX, io.flush()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    piece.taken();
+    Ok(())
 }

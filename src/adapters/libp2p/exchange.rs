@@ -4,10 +4,7 @@
 //! writing of the stream, and by its flow control the peer.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -15,8 +12,8 @@ use bytes::Bytes;
 use futures::stream;
 use libp2p::PeerId;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
-    time::{Instant, timeout},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::Instant,
 };
 
 use crate::ports::{RangeStream, RequestError};
@@ -28,6 +25,10 @@ const BLOCKS_WAITING_MAX: usize = 2;
 /// Pieces of a reply that wait for their stream. If too low: none can. If too high: memory for
 /// every reply of a server that does not wait until they are taken.
 const PIECES_WAITING_MAX: usize = 1;
+
+/// What a stream that takes nothing keeps of its piece. Unit: bytes. If too low: a peer that reads
+/// on waits for the disk at once. If too high: memory for every reply that a peer has forgotten.
+pub(super) const STALLED_BYTES_MAX: usize = 4 * 1024;
 
 /// A request on its way through the swarm, in either direction.
 #[derive(Debug)]
@@ -122,23 +123,58 @@ pub(super) enum Reply {
 }
 
 /// The pieces of a reply on their way into its stream.
+pub(super) type Pieces = mpsc::Receiver<Piece>;
+
+/// Bytes on their way into a stream.
 #[derive(Debug)]
-pub(super) struct Pieces {
-    pieces: mpsc::Receiver<Vec<u8>>,
-    /// How much the stream has taken of them. Unit: bytes.
-    taken: watch::Sender<u64>,
+pub(super) struct Piece {
+    bytes: Vec<u8>,
+    /// Who is told what becomes of it.
+    progress: Option<mpsc::Sender<Progress>>,
+    can_shrink: bool,
 }
 
-impl Pieces {
-    /// The next one; `None` at the end of the reply.
-    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
-        self.pieces.recv().await
+/// What becomes of a piece.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// The stream takes nothing. It still gets the first `sent` of these bytes, which are the
+    /// piece; the others are given back.
+    Stalled { bytes: Vec<u8>, sent: usize },
+    /// The stream has taken all that it was to get. Always the last word.
+    Taken,
+}
+
+impl Piece {
+    /// What the stream is to get.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// The stream has taken so many bytes more.
-    pub(super) fn took(&self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.taken.send_modify(|taken| *taken = taken.saturating_add(bytes));
+    /// Whether it can be given back when the stream takes nothing.
+    pub(super) fn can_shrink(&self) -> bool {
+        self.can_shrink
+    }
+
+    /// Gives all of it back but a little, which is what is left to be written then. `written` was
+    /// written before.
+    pub(super) fn shrink(&mut self, written: usize) {
+        let sent = self.bytes.len().min(written.saturating_add(STALLED_BYTES_MAX));
+        let left = self.bytes.get(written..sent).unwrap_or_default().to_vec();
+        let bytes = std::mem::replace(&mut self.bytes, left);
+        self.can_shrink = false;
+        self.tell(Progress::Stalled { bytes, sent });
+    }
+
+    /// The stream has taken everything.
+    pub(super) fn taken(self) {
+        self.tell(Progress::Taken);
+    }
+
+    fn tell(&self, progress: Progress) {
+        if let Some(told) = &self.progress {
+            // There is room for both words, and who is gone needs none.
+            let _ = told.try_send(progress);
+        }
     }
 }
 
@@ -161,19 +197,13 @@ pub struct ReplyGone;
 /// Writes the bytes of one reply. Dropping it closes the stream.
 #[derive(Debug)]
 pub struct ReplyWriter {
-    pieces: mpsc::Sender<Vec<u8>>,
-    /// How much was handed over. Unit: bytes.
-    handed: AtomicU64,
-    /// How much of it the stream has taken. Unit: bytes.
-    taken: watch::Receiver<u64>,
+    pieces: mpsc::Sender<Piece>,
 }
 
 impl ReplyWriter {
     pub(super) fn channel() -> (Self, Reply) {
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING_MAX);
-        let (progress, taken) = watch::channel(0);
-        let reply = Reply::Pieces(Pieces { pieces: receiver, taken: progress });
-        (Self { pieces, handed: AtomicU64::new(0), taken }, reply)
+        (Self { pieces }, Reply::Pieces(receiver))
     }
 
     /// Hands over bytes to be written as they are. Waits while the piece before them has not been
@@ -182,36 +212,39 @@ impl ReplyWriter {
     /// # Errors
     /// [`ReplyGone`] once the stream or the connection has ended.
     pub async fn write(&self, bytes: Vec<u8>) -> Result<(), ReplyGone> {
-        let room = self.pieces.reserve().await.map_err(|_| ReplyGone)?;
-        let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.handed.fetch_add(count, Ordering::Relaxed);
-        room.send(bytes);
-        Ok(())
+        self.send(Piece { bytes, progress: None, can_shrink: false }).await
     }
 
-    /// Waits until the stream has taken everything that was handed over, so that nothing of it is
-    /// held here any more: `true`. Or until it has taken nothing for as long as `patience`:
-    /// `false`.
+    /// The same for bytes that the caller can make again, and wants back where the stream takes
+    /// nothing.
     ///
     /// # Errors
-    /// [`ReplyGone`] if the stream or the connection ended before.
-    pub(super) async fn taken(&self, patience: Duration) -> Result<bool, ReplyGone> {
-        let handed = self.handed.load(Ordering::Relaxed);
-        let mut taken = self.taken.clone();
-        loop {
-            if *taken.borrow_and_update() >= handed {
-                return Ok(true);
-            }
-            match timeout(patience, taken.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(ReplyGone),
-                Err(_) => return Ok(false),
-            }
-        }
+    /// [`ReplyGone`] once the stream or the connection has ended.
+    pub(super) async fn hand_over(&self, bytes: Vec<u8>) -> Result<HandedOver, ReplyGone> {
+        let (told, progress) = mpsc::channel(2);
+        self.send(Piece { bytes, progress: Some(told), can_shrink: true }).await?;
+        Ok(HandedOver(progress))
+    }
+
+    async fn send(&self, piece: Piece) -> Result<(), ReplyGone> {
+        self.pieces.send(piece).await.map_err(|_| ReplyGone)
     }
 
     /// Resolves when the stream or the connection has ended.
     pub async fn gone(&self) {
         self.pieces.closed().await;
+    }
+}
+
+/// A piece that was handed over.
+pub(super) struct HandedOver(mpsc::Receiver<Progress>);
+
+impl HandedOver {
+    /// What becomes of it.
+    ///
+    /// # Errors
+    /// [`ReplyGone`] once the stream or the connection has ended.
+    pub(super) async fn next(&mut self) -> Result<Progress, ReplyGone> {
+        self.0.recv().await.ok_or(ReplyGone)
     }
 }

@@ -9,15 +9,17 @@
 //! 2. with its turn, the piece is read on a blocking thread, and the quota of all peers together is
 //!    paid, so that this is divided fairly, too;
 //! 3. without a turn, the peer's own quota is paid, in the order of its requests;
-//! 4. the stream takes the piece. A reply whose stream takes nothing is *parked* after
-//!    [`STALL`]: others of the same peer go on before it.
+//! 4. the stream takes the piece. A reply whose stream takes nothing for half a second is
+//!    *parked*: others of the same peer go on before it, and what was read is dropped and read
+//!    again later.
 //!
 //! So quotas pace a reply and never cut it. Pieces are small where quotas are, so that the next one
 //! is never far off.
 //!
-//! Memory: a request that waits holds nothing but itself, and each reply holds at most one piece.
-//! What a peer may have held is bounded ([`queue`]): about 0.5 MiB, and up to 2.5 MiB when all
-//! blocks are of the largest size. That no peer reads makes no other wait.
+//! Memory: a request that waits holds nothing but itself, and one that is parked 4 KiB. The others,
+//! four of each peer, hold one piece each; a peer's are bounded ([`queue`]) to about 0.5 MiB, and
+//! to 2.5 MiB when all blocks are of the largest size. That a peer does not read makes no other
+//! wait.
 //!
 //! Misuse (requests that do not decode, more than 32 open) is answered at once, without disk and
 //! queue, and reported at most once a second ([`misuses`]).
@@ -31,7 +33,7 @@ mod queue;
 mod quotas;
 mod turns;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc};
 
 use futures::future::BoxFuture;
 use libp2p::PeerId;
@@ -39,18 +41,18 @@ use tokio::time::sleep;
 
 use self::{
     misuses::Misuses,
-    piece::{Piece, Position, read_piece, refusal},
+    piece::{Piece, PieceMap, Position, read_piece, refusal, refused},
     quotas::Quotas,
     turns::{Granted, OpenReply, Turns},
 };
 use super::{
     ServingOptions,
     driver::Responder,
-    exchange::{InboundRequest, ReplyGone, ReplyWriter},
+    exchange::{InboundRequest, Progress, ReplyGone, ReplyWriter, STALLED_BYTES_MAX},
 };
 use crate::{
     ports::{BlockSource, Clock, Misuse, NetworkEvents, SystemClock},
-    resilience::{Allowance, Quota},
+    resilience::{Allowance, Cost, Quota},
     wire::{
         request::{BlocksByRangeRequest, FixedMessage},
         response::ResponseCode,
@@ -76,11 +78,6 @@ const PIECE_BYTES_MAX: u64 = 128 * 1024;
 /// is paced come far apart, and whoever asked takes it for dead: today's nodes after 180 s, ours
 /// after 2 to 8 s.
 const PIECES_OF_QUOTA: u64 = 100;
-
-/// How long a stream may take nothing before its reply makes room for others of the same peer.
-/// Unit: time. If too low: on distant links replies are parked that are read. If too high: replies
-/// that a peer has forgotten, which we are not told of, delay those that it waits for.
-const STALL: Duration = Duration::from_millis(500);
 
 /// After which time a peer is to ask again that has asked for too much, as the text of the
 /// network's limiter says it. A reply of ordinary size takes less than that.
@@ -211,23 +208,27 @@ impl OpenRequest {
         mut turn: Granted,
     ) -> Result<(), ReplyGone> {
         let mut position = Position::start(request.start, request.count.min(BLOCKS_MAX));
-        let mut unpaid_requests = 1;
-        while let Some(at) = position {
+        let mut unpaid = Cost { requests: 1, ..Cost::default() };
+        let mut paid = Cost::default();
+        while !position.is_end() {
             // The queue lives as long as there are replies in it.
             let bytes_max = self.unless_gone(turn).await?.map_err(|_| ReplyGone)?;
-            let piece = self.read(at, bytes_max).await;
-            let mut cost = piece.cost();
-            cost.requests = std::mem::take(&mut unpaid_requests);
+            let (bytes, map) = self.read(position, bytes_max).await;
+            let takes = map.cost_behind(bytes.len(), 0);
+            let cost = std::mem::take(&mut unpaid).and(takes.without(paid));
+            paid = paid.without(takes);
             self.unless_gone(self.shared.overall.pay(cost)).await?;
-            self.open.has_read(piece.encoded.len());
+            self.open.has_read(bytes.len());
             self.unless_gone(self.quota.pay(cost)).await?;
-            if !piece.encoded.is_empty() {
-                self.hand_over(piece.encoded).await?;
-            }
-            position = piece.next;
-            if position.is_none() {
+            if bytes.is_empty() {
                 break;
             }
+            let (next, given_back) = self.hand_over(bytes, &map).await?;
+            match next {
+                Some(next) => position = next,
+                None => break,
+            }
+            paid = paid.and(given_back);
             turn = self.open.again();
         }
         Ok(())
@@ -238,18 +239,30 @@ impl OpenRequest {
         let read = move || read_piece(&*shared.source, position, shared.piece_blocks, bytes_max);
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
             tracing::error!(%error, "reading blocks for a peer panicked");
-            Piece::refusal(ResponseCode::ServerError, "internal error")
+            refused(position, ResponseCode::ServerError, "internal error")
         })
     }
 
-    /// Resolves when the stream has taken all of the piece.
-    async fn hand_over(&self, piece: Vec<u8>) -> Result<(), ReplyGone> {
-        self.reply.write(piece).await?;
-        if !self.reply.taken(STALL).await? {
-            self.open.park();
-            while !self.reply.taken(Duration::MAX).await? {}
+    /// Resolves when the stream has taken as much as it will of the piece: where to go on, and the
+    /// cost of what it did not take.
+    async fn hand_over(
+        &self,
+        bytes: Vec<u8>,
+        map: &PieceMap,
+    ) -> Result<(Option<Position>, Cost), ReplyGone> {
+        let whole = map.after(&bytes, bytes.len());
+        let mut outcome = (whole, Cost::default());
+        let mut handed_over = self.reply.hand_over(bytes).await?;
+        loop {
+            match handed_over.next().await? {
+                Progress::Taken => return Ok(outcome),
+                Progress::Stalled { bytes, sent } => {
+                    outcome = (map.after(&bytes, sent), map.cost_behind(bytes.len(), sent));
+                    drop(bytes);
+                    self.open.park(STALLED_BYTES_MAX);
+                }
+            }
         }
-        Ok(())
     }
 
     async fn unless_gone<T>(&self, step: impl Future<Output = T>) -> Result<T, ReplyGone> {

@@ -9,7 +9,7 @@
 //!
 //! Within a peer, replies begin in the order in which they were asked for. A few run at once and
 //! take turns; the others wait for a *place*. A reply whose stream takes nothing gives up its place
-//! and is *parked* until it does.
+//! and what it has read, and is *parked* until it does.
 //!
 //! What a reply has read and its stream has not taken is *held*. Each peer has its own bound for
 //! that, so that who does not read gets no memory and no turn of others.
@@ -33,10 +33,10 @@ const PLACES_PER_PEER: usize = 4;
 /// high: another peer's first request waits for more, and see [`HELD_BYTES_MAX`].
 const TURNS_PER_PEER: usize = 2;
 
-/// What a peer may have held before it gets no further turn. Unit: bytes. Each of its turns may
-/// bring one block more than that. So with 64 peers that do not read about 32 MiB are held, and
-/// 160 MiB when all blocks are of the largest size. Too low: pieces are small, or replies wait for
-/// each other. Too high: memory.
+/// What a peer may have held before it gets no further turn; each of its turns may bring a piece
+/// more. Unit: bytes. A piece for each place. So for 64 peers that all stop reading at one moment
+/// about 32 MiB are held, 160 MiB when all blocks are of the largest size, and half a second later
+/// nearly nothing. Too low: replies of a peer wait for each other. Too high: memory.
 const HELD_BYTES_MAX: u64 = 512 * 1024;
 
 /// What a turn costs at least. Unit: bytes. Source: reading a block of 5 kB costs about as much as
@@ -64,7 +64,7 @@ enum Stage {
     Reading { bytes_max: u64 },
     /// Has read so much, which its stream has not taken.
     Writing { held: u64 },
-    /// The same, and has no place.
+    /// The same of little, and has no place.
     Parked { held: u64 },
 }
 
@@ -162,11 +162,7 @@ impl FairQueue {
             reply.has_place = true;
             line.places += 1;
         }
-        // Parked replies may become more: the smaller the pieces, the more of them leave something
-        // for one that is read.
-        let left = HELD_BYTES_MAX.saturating_sub(line.held);
-        let parts = u64::try_from(PLACES_PER_PEER + line.parked).unwrap_or(u64::MAX);
-        let bytes_max = self.piece_bytes.min(left.div_ceil(parts));
+        let bytes_max = self.piece_bytes;
         reply.stage = Stage::Reading { bytes_max };
         self.now = self.now.max(line.tag);
         line.tag = line.tag.saturating_add(bytes_max.max(COST_MIN));
@@ -187,12 +183,15 @@ impl FairQueue {
         });
     }
 
-    /// The stream of a reply takes nothing: others may have its place.
-    pub(super) fn park(&mut self, ticket: Ticket) {
+    /// The stream of a reply takes nothing: others may have its place, and all it holds but
+    /// `bytes`.
+    pub(super) fn park(&mut self, ticket: Ticket, bytes: u64) {
         self.change(ticket, |stage, line| {
             let Stage::Writing { held } = stage else { return stage };
+            let kept = bytes.min(held);
+            line.held -= held - kept;
             line.parked += 1;
-            Stage::Parked { held }
+            Stage::Parked { held: kept }
         });
     }
 

@@ -76,10 +76,10 @@ impl OpenReply {
         shared.give_turns();
     }
 
-    /// Its stream takes nothing.
-    pub(super) fn park(&self) {
+    /// Its stream takes nothing; it holds `bytes` from now on.
+    pub(super) fn park(&self, bytes: usize) {
         let mut shared = self.turns.lock();
-        shared.queue.park(self.ticket);
+        shared.queue.park(self.ticket, u64::try_from(bytes).unwrap_or(u64::MAX));
         shared.give_turns();
     }
 

@@ -1,6 +1,7 @@
 //! The network over real sockets of 127.0.0.1.
 
 mod connecting;
+mod fair_serving;
 mod fetching;
 mod hostile;
 mod refusing;
@@ -8,6 +9,8 @@ mod serving;
 mod small;
 #[cfg(feature = "quic")]
 mod transports;
+mod window;
+mod writing;
 
 use std::{
     net::Ipv4Addr,

@@ -5,12 +5,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::*;
+use super::{window::Reader, *};
 use crate::{
     adapters::libp2p::{
         ServingOptions,
         driver::Responder,
-        exchange::{InboundRequest, Pieces, Reply, ReplyWriter},
+        exchange::{InboundRequest, ReplyWriter},
         serving::{BlockServer, REQUESTS_OPEN_MAX},
     },
     ports::Misuse,
@@ -37,29 +37,16 @@ fn server(source: &Arc<impl BlockSource>) -> BlockServer {
     server_with(source, ServingOptions::default()).0
 }
 
-/// Hands `body` to the server; the pieces of the reply.
-fn ask(server: &BlockServer, peer: PeerId, body: Vec<u8>) -> Pieces {
+/// Hands `body` to the server; the far end of the reply's stream.
+fn ask(server: &BlockServer, peer: PeerId, body: Vec<u8>) -> Reader {
     let (reply, stream) = ReplyWriter::channel();
     tokio::spawn(server.respond(InboundRequest { peer, body, reply }));
-    let Reply::Pieces(pieces) = stream else { panic!("a reply is made of pieces") };
-    pieces
+    Reader::of(stream)
 }
 
-/// Takes the next piece as a stream does whose peer reads.
-async fn take(pieces: &mut Pieces) -> Option<Vec<u8>> {
-    let piece = timeout(LONG, pieces.next()).await.expect("the reply hangs")?;
-    pieces.took(piece.len());
-    Some(piece)
-}
-
-/// Far longer than anything here takes in virtual time.
-const LONG: Duration = Duration::from_secs(10_000);
-
-async fn whole(mut pieces: Pieces) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = take(&mut pieces).await {
-        bytes.extend_from_slice(&piece);
-    }
+async fn whole(reader: Reader) -> Vec<u8> {
+    let (bytes, written) = reader.end().await;
+    written.unwrap();
     bytes
 }
 
@@ -179,18 +166,16 @@ async fn who_reads_gets_everything_at_once_beside_64_peers_that_read_nothing() {
         unread.extend((0..REQUESTS_OPEN_MAX).map(|_| ask(&server, peer, request(1, 200))));
     }
     let begun = tokio::time::Instant::now();
-    let reader = PeerId::random();
     for _ in 0..20 {
-        let reply = whole(ask(&server, reader, request(1, 200))).await;
+        let reply = whole(ask(&server, PeerId::random(), request(1, 200))).await;
         assert!(chunks(&reply).0 == source.blocks);
     }
     assert_eq!(begun.elapsed(), Duration::ZERO, "it has waited for a stream that takes nothing");
-    // However long they do not read, what is held for them is bounded.
-    tokio::time::sleep(LONG).await;
+    // A few pieces of each of the others, until they are given back.
     let blocks = source.reads.lock().unwrap().iter().map(|(_, count)| count).sum::<usize>();
-    let held = (blocks - 20 * 200) * 3_000;
-    assert!(held < 64 * 600 * 1024, "{held} bytes are held for peers that do not read");
-    assert!(held > 64 * 400 * 1024, "the bound is used");
+    let held = (blocks - 20 * 204) * 3_000;
+    assert!(held <= 64 * 640 * 1024, "{held} bytes are held for peers that do not read");
+    drop(unread);
 }
 
 #[tokio::test]
@@ -202,49 +187,69 @@ async fn a_peer_cannot_take_the_turns_of_others() {
     tokio::task::yield_now().await;
     let modest = whole(ask(&server, PeerId::random(), request(1, 200))).await;
     assert!(chunks(&modest).0 == source.blocks);
-    for pieces in unread {
-        assert!(chunks(&whole(pieces).await).0 == source.blocks);
+    for reader in unread {
+        assert!(chunks(&whole(reader).await).0 == source.blocks);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn replies_that_a_peer_has_forgotten_do_not_delay_those_it_reads_for_long() {
-    let source = MemorySource::filled(200, 3_000);
+    // The largest blocks: one is more than may be held for a peer.
+    let block = |seed: u8| Bytes::from(vec![seed; 1 << 20]);
+    let source = MemorySource::new(1, (0..4).map(block).collect());
     let server = server(&source);
     let peer = PeerId::random();
-    let forgotten: Vec<_> = (0..20).map(|_| ask(&server, peer, request(1, 200))).collect();
+    let forgotten: Vec<_> = (0..20).map(|_| ask(&server, peer, request(1, 4))).collect();
     let begun = tokio::time::Instant::now();
-    let reply = whole(ask(&server, peer, request(1, 200))).await;
+    let reply = whole(ask(&server, peer, request(1, 4))).await;
     assert!(chunks(&reply).0 == source.blocks);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
     // One that is read after all is as complete as any.
-    for pieces in forgotten {
-        assert!(chunks(&whole(pieces).await).0 == source.blocks);
+    for reader in forgotten {
+        assert!(chunks(&whole(reader).await).0 == source.blocks);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn reply_that_is_taken_slowly_is_complete() {
+async fn reply_that_is_taken_slowly_and_by_odd_parts_is_complete() {
     let source = MemorySource::filled(200, 3_000);
     let server = server(&source);
-    let mut slow = ask(&server, PeerId::random(), request(1, 200));
-    let mut bytes = Vec::new();
-    while let Some(piece) = slow.next().await {
-        for part in piece.chunks(5_000) {
+    for step in [9_001, 50_003, 200_000] {
+        let slow = ask(&server, PeerId::random(), request(1, 200));
+        while !slow.has_ended() {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            slow.took(part.len());
+            slow.take(step);
         }
-        bytes.extend_from_slice(&piece);
+        assert!(chunks(&whole(slow).await).0 == source.blocks);
     }
-    assert!(chunks(&bytes).0 == source.blocks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_stalled_stream_gave_back_is_paid_once() {
+    let source = MemorySource::new(1, vec![Bytes::from(vec![7; 1_000]); 1024]);
+    let per_peer = ServingOptions::PER_PEER_OF_OLD_NODES;
+    let options = ServingOptions { per_peer, ..ServingOptions::default() };
+    let (server, _events) = server_with(&source, options);
+    let peer = PeerId::random();
+    let reader = ask(&server, peer, request(1, 1024));
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        reader.take(10);
+    }
+    let begun = tokio::time::Instant::now();
+    assert_eq!(chunks(&whole(reader).await).0.len(), 1024);
+    assert_eq!(begun.elapsed(), Duration::ZERO, "a quota is enough for all of it");
 }
 
 #[tokio::test]
 async fn a_reader_that_left_gives_its_turn_back() {
     let source = MemorySource::filled(200, 3_000);
     let server = server(&source);
-    let mut left = ask(&server, PeerId::random(), request(1, 200));
-    left.next().await.unwrap();
+    let left = ask(&server, PeerId::random(), request(1, 200));
+    left.take(1);
+    while left.taken().is_empty() {
+        tokio::task::yield_now().await;
+    }
     let left_while_waiting = ask(&server, PeerId::random(), request(1, 200));
     drop((left, left_while_waiting));
     let next = whole(ask(&server, PeerId::random(), request(1, 200))).await;
@@ -275,8 +280,8 @@ async fn more_requests_than_anybody_needs_are_refused_at_once_and_reported() {
     assert_eq!(events.find(misuse).await, (greedy, Misuse::TooManyRequests, 1));
     assert_eq!(events.find(misuse).await, (greedy, Misuse::TooManyRequests, 99));
     // What it asked for before is served all the same.
-    for pieces in open {
-        assert!(chunks(&whole(pieces).await).0 == source.blocks);
+    for reader in open {
+        assert!(chunks(&whole(reader).await).0 == source.blocks);
     }
 }
 
@@ -304,15 +309,18 @@ async fn quota_of_a_peer_paces_its_replies_and_cuts_none() {
     let first = whole(ask(&server, peer, request(1, 1024))).await;
     assert_eq!(chunks(&first).0.len(), 1024);
     assert_eq!(begun.elapsed(), Duration::ZERO, "what the quota allows comes at once");
-    let mut second = ask(&server, peer, request(1, 1024));
-    let (mut bytes, mut last) = (Vec::new(), begun.elapsed());
-    while let Some(piece) = take(&mut second).await {
-        bytes.extend_from_slice(&piece);
+    let second = ask(&server, peer, request(1, 1024));
+    second.take(usize::MAX);
+    let (mut taken, mut last) = (0, begun.elapsed());
+    while !second.has_ended() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if second.taken().len() > taken {
+            (taken, last) = (second.taken().len(), begun.elapsed());
+        }
         let gap = begun.elapsed() - last;
         assert!(gap < Duration::from_millis(200), "nothing came for {gap:?}");
-        last = begun.elapsed();
     }
-    assert_eq!(chunks(&bytes), (source.blocks.clone(), None));
+    assert_eq!(chunks(&second.taken()), (source.blocks.clone(), None));
     let took = begun.elapsed().as_secs_f64();
     assert!((9.8..=10.2).contains(&took), "{took} s for 1024 blocks at 1024 in 10 s");
     // Another peer has a quota of its own.
@@ -350,10 +358,8 @@ async fn quota_of_all_peers_is_divided_alike_however_much_each_asks_for() {
             let (server, blocks) = (Arc::clone(&server), Arc::clone(&blocks));
             tokio::spawn(async move {
                 loop {
-                    let mut pieces = ask(&server, peer, request(1, 1024));
-                    while let Some(piece) = take(&mut pieces).await {
-                        *blocks.lock().unwrap() += chunks(&piece).0.len();
-                    }
+                    let reply = whole(ask(&server, peer, request(1, 128))).await;
+                    *blocks.lock().unwrap() += chunks(&reply).0.len();
                 }
             });
         }
