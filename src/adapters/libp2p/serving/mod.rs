@@ -33,7 +33,7 @@ mod queue;
 mod quotas;
 mod turns;
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use libp2p::PeerId;
