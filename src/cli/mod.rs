@@ -9,6 +9,7 @@
 
 mod bench;
 mod chain;
+mod connections;
 mod demo;
 mod ending;
 mod files;

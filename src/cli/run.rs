@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Answer, Context, Ending,
+    connections::ConnectionArgs,
     input::{load_genesis, load_spec, multiaddr},
     node::{Goal, NodePlan, RunningNode, Watched},
     progress::Progress,
@@ -48,7 +49,7 @@ pub(crate) struct RunArgs {
     /// the one measured faster is used.
     #[arg(
         long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr,
-        required_unless_present = "listen"
+        required_unless_present_any = ["listen", "mdns"]
     )]
     bootnode: Vec<Multiaddr>,
     /// Where to accept connections, such as /ip4/0.0.0.0/tcp/9000 or /ip4/0.0.0.0/udp/9000/quic-v1
@@ -65,6 +66,8 @@ pub(crate) struct RunArgs {
     /// With port 0 a free one is taken. The data directory says which, in the file status.addr.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     http: SocketAddr,
+    #[command(flatten)]
+    connections: ConnectionArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -184,8 +187,7 @@ pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Endin
         genesis: load_genesis(&args.genesis)?,
         data_dir: args.data_dir,
         config: limits.config(args.bootnode),
-        listen: args.listen,
-        serving: args.quota.options(),
+        network: args.connections.options(args.listen, args.quota.options()),
         workers: limits.workers,
         http: args.http,
     };

@@ -154,8 +154,8 @@ fn on_event(state: &mut State, event: NetworkEvent) -> Result<(), NetworkEnded> 
         }
         NetworkEvent::Discovered { address } => {
             tracing::debug!(%address, "found on the local network");
+            // Dialled with the next tick, and not many at once: nobody is to drive us.
             state.dialer.discovered(address);
-            dial(state);
         }
         NetworkEvent::Expired { address } => state.dialer.expired(&address),
         NetworkEvent::Misused { peer, misuse, times } => {

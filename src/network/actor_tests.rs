@@ -158,6 +158,7 @@ async fn peer_that_was_found_is_dialled_until_it_is_heard_of_no_more() {
     let world = World::new().await;
     world.told().await;
     world.report(NetworkEvent::Discovered { address: address(4) });
+    sleep(2 * TICK).await;
     assert_eq!(world.told().await, [Told::Dial(vec![address(4)])]);
     let failed = |seed| NetworkEvent::DialFailed {
         addresses: vec![address(seed)],

@@ -34,6 +34,10 @@ const ADDRESSES_MAX: usize = 8;
 /// to do with us, is dialled all the time. Too high: one that was lost early is missed for longer.
 const LASTING: Duration = Duration::from_secs(10);
 
+/// Peers found on the local network that are dialled at one look. Unit: peers. Too low: many
+/// neighbours are met slowly. Too high: whoever announces peers that are none makes us dial more.
+const FOUND_AT_ONCE_MAX: usize = 4;
+
 /// What is kept connected: a peer, at whichever address, or whoever is at an address that was given
 /// without a peer id.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +175,7 @@ impl Dialer {
     ) -> Vec<Vec<Multiaddr>> {
         let outcome_within = if self.link_cut { self.cut_max } else { DIAL_LOST };
         let mut due = Vec::new();
+        let mut found_left = FOUND_AT_ONCE_MAX;
         for target in self.targets.values_mut() {
             if target.peer.as_ref().is_some_and(&connected) {
                 target.connected_since.get_or_insert(now);
@@ -180,6 +185,12 @@ impl Dialer {
             } else if target.peer.is_some_and(|peer| self.refused.contains(&peer)) {
                 continue;
             } else if target.next <= now {
+                if target.is_found() {
+                    match found_left.checked_sub(1) {
+                        Some(left) => found_left = left,
+                        None => continue,
+                    }
+                }
                 target.next = now + outcome_within;
             } else {
                 continue;

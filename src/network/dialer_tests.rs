@@ -180,6 +180,17 @@ fn peer_that_is_heard_of_no_more_is_forgotten_unless_connected_or_named() {
 }
 
 #[test]
+fn of_the_peers_that_were_found_few_are_dialled_at_once() {
+    let (mut dialer, named, _) = dialer();
+    dialer.found_max = 64;
+    (1..=30).for_each(|number| dialer.discovered(found(number)));
+    let first = dialer.due(SECOND, |_| false);
+    assert!(first.contains(&vec![named]));
+    assert_eq!(first.len(), 1 + FOUND_AT_ONCE_MAX);
+    assert_eq!(dialer.due(SECOND, |_| false).len(), FOUND_AT_ONCE_MAX);
+}
+
+#[test]
 fn what_nobody_can_dial_is_not_taken_for_a_peer_that_was_found() {
     let (mut dialer, ..) = dialer();
     let peer = PeerId::random();

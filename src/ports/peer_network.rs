@@ -85,7 +85,8 @@ pub enum DisconnectReason {
 pub enum Misuse {
     /// A request that is none of its protocol.
     MalformedRequest,
-    /// More requests open at once than today's nodes let anybody have.
+    /// More requests open at once than today's nodes let anybody have, or far more of the small
+    /// ones than anybody has use for.
     TooManyRequests,
 }
 

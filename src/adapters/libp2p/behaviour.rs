@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use libp2p::{
-    StreamProtocol, Swarm,
+    PeerId, StreamProtocol, Swarm,
     core::upgrade,
     identity::Keypair,
     request_response,
@@ -15,8 +15,11 @@ use libp2p::{
     swarm::{self, NetworkBehaviour},
 };
 
+#[cfg(feature = "mdns")]
+use super::neighbours::Neighbours;
 use super::{
-    admission::{CONNECTIONS_PER_PEER_MAX, Limits},
+    Libp2pOptions,
+    admission::CONNECTIONS_PER_PEER_MAX,
     codec::RangeCodec,
     gate::Gate,
     lanes::Lanes,
@@ -62,12 +65,18 @@ pub(super) struct NodeBehaviour {
     pub(super) client: Lanes,
     pub(super) server: request_response::Behaviour<RangeCodec>,
     pub(super) small_server: SmallServer,
+    #[cfg(feature = "mdns")]
+    neighbours: Neighbours,
 }
 
 impl NodeBehaviour {
-    fn new(limits: Limits) -> Self {
-        Self {
-            gate: Gate::new(limits),
+    fn new(options: &Libp2pOptions, own: PeerId) -> Result<Self, NetworkError> {
+        if options.mdns && !cfg!(feature = "mdns") {
+            let reason = format!("{own} is to find others by mDNS, but was built without it");
+            return Err(NetworkError::Transport { reason });
+        }
+        Ok(Self {
+            gate: Gate::new(options.limits()),
             client: Lanes::new(
                 // Slots bound ours before they get here; two more, for streams just ending.
                 (0..CONNECTIONS_PER_PEER_MAX)
@@ -76,7 +85,9 @@ impl NodeBehaviour {
             ),
             server: role(ProtocolSupport::Inbound, SERVED_STREAMS_MAX),
             small_server: small_server(),
-        }
+            #[cfg(feature = "mdns")]
+            neighbours: Neighbours::new(options.mdns, own),
+        })
     }
 }
 
@@ -93,7 +104,7 @@ fn role(support: ProtocolSupport, streams_max: usize) -> request_response::Behav
 /// [`NetworkError::Transport`].
 pub(super) fn build_swarm(
     key: &Keypair,
-    limits: Limits,
+    options: &Libp2pOptions,
 ) -> Result<Swarm<NodeBehaviour>, NetworkError> {
     // The one protocol of a stream is named and used in the same breath. The other way, which
     // waits for the peer's yes, takes another round trip for each request; the bytes are the
@@ -103,5 +114,5 @@ pub(super) fn build_swarm(
         .with_idle_connection_timeout(IDLE_CONNECTION)
         .with_substream_upgrade_protocol_override(eager);
     let peer = key.public().to_peer_id();
-    Ok(Swarm::new(build_transport(key)?, NodeBehaviour::new(limits), peer, config))
+    Ok(Swarm::new(build_transport(key)?, NodeBehaviour::new(options, peer)?, peer, config))
 }

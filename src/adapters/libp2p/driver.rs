@@ -22,7 +22,7 @@ use super::{
     network::{Command, Inbox, RangeCall},
 };
 use crate::{
-    ports::{BlockSource, NetworkError, NetworkEvent, NetworkEvents, RequestError},
+    ports::{BlockSource, Misuse, NetworkError, NetworkEvent, NetworkEvents, RequestError},
     types::PeerId,
 };
 
@@ -41,6 +41,9 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) trait Responder: Send + Sync + 'static {
     /// Answers one request; runs as a task until it resolves or the network ends.
     fn respond(&self, request: InboundRequest) -> BoxFuture<'static, ()>;
+
+    /// Takes note of a misuse that was seen by somebody else; runs as a task likewise.
+    fn misused(&self, peer: PeerId, misuse: Misuse) -> BoxFuture<'static, ()>;
 }
 
 struct Listener {

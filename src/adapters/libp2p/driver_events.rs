@@ -1,6 +1,8 @@
 //! What the swarm reports, translated: to the events of the port, to replies of peers' requests,
 //! and to the ends of our own.
 
+#[cfg(feature = "mdns")]
+use libp2p::mdns;
 use libp2p::{
     PeerId,
     request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure},
@@ -14,7 +16,9 @@ use super::{
     exchange::{InboundRequest, Reply, ReplyWriter, Request},
     small_server::{SmallRequest, too_many},
 };
-use crate::ports::RequestError;
+#[cfg(feature = "mdns")]
+use crate::ports::NetworkEvent;
+use crate::ports::{Misuse, RequestError};
 
 type SmallEvent = request_response::Event<SmallRequest, Vec<u8>>;
 type RangeEvent = request_response::Event<Request, Reply>;
@@ -33,6 +37,8 @@ impl Driver {
             SwarmEvent::Behaviour(NodeBehaviourEvent::Server(event)) => self.on_server(event),
             SwarmEvent::Behaviour(NodeBehaviourEvent::SmallServer(event)) => self.on_small(event),
             SwarmEvent::Behaviour(NodeBehaviourEvent::Gate(never)) => match never {},
+            #[cfg(feature = "mdns")]
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Neighbours(event)) => self.on_mdns(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
@@ -136,6 +142,18 @@ impl Driver {
         }
     }
 
+    #[cfg(feature = "mdns")]
+    fn on_mdns(&self, event: mdns::Event) {
+        match event {
+            mdns::Event::Discovered(peers) => peers.into_iter().for_each(|(_, address)| {
+                self.events.on_event(NetworkEvent::Discovered { address });
+            }),
+            mdns::Event::Expired(peers) => peers.into_iter().for_each(|(_, address)| {
+                self.events.on_event(NetworkEvent::Expired { address });
+            }),
+        }
+    }
+
     fn on_small(&mut self, event: SmallEvent) {
         match event {
             SmallEvent::Message {
@@ -152,13 +170,21 @@ impl Driver {
                 if let SmallRequest::Goodbye(reason) = &request {
                     tracing::debug!(%peer, ?reason, "the peer says goodbye");
                 }
+                let mut misuse = None;
                 if let SmallRequest::Malformed(error) = &request {
                     tracing::debug!(%peer, %error, "refused a malformed request");
+                    misuse = Some(Misuse::MalformedRequest);
                 }
-                let answer = match linked.allowance.take(now) {
+                let answer = match linked.small_requests.take(now) {
                     Ok(()) => request.answer(&**source),
-                    Err(wait) => Some(too_many(wait)),
+                    Err(wait) => {
+                        misuse = misuse.or(Some(Misuse::TooManyRequests));
+                        Some(too_many(wait))
+                    }
                 };
+                if let Some(misuse) = misuse {
+                    self.replies.spawn(self.responder.misused(peer, misuse));
+                }
                 if let Some(answer) = answer {
                     // A stream that is gone needs no answer.
                     let _ = self.swarm.behaviour_mut().small_server.send_response(channel, answer);

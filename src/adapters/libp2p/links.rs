@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     behaviour::OPEN_REQUESTS_MAX,
-    small_server::Allowance,
+    small_server::RequestRate,
     transport_choice::{OtherTransport, TransportChoice},
 };
 use crate::types::Transport;
@@ -93,8 +93,8 @@ pub(super) struct LinkedPeer {
     pub(super) slots: Arc<Semaphore>,
     /// Which transport is used.
     pub(super) choice: TransportChoice,
-    /// What it may still ask for by the small protocols.
-    pub(super) allowance: Allowance,
+    /// How often it asks by the small protocols.
+    pub(super) small_requests: RequestRate,
     /// Where it can be dialled.
     pub(super) places: BTreeMap<Transport, BTreeSet<Multiaddr>>,
     used: ConnectionId,
@@ -107,7 +107,7 @@ impl LinkedPeer {
         Self {
             slots: Arc::new(Semaphore::new(OPEN_REQUESTS_MAX)),
             choice: TransportChoice::new(now, link.transport),
-            allowance: Allowance::default(),
+            small_requests: RequestRate::default(),
             places: BTreeMap::new(),
             used: connection,
             links: BTreeMap::from([(connection, link)]),

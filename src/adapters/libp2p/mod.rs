@@ -31,6 +31,8 @@ mod gate;
 mod identity;
 mod lanes;
 mod links;
+#[cfg(feature = "mdns")]
+mod neighbours;
 mod network;
 mod options;
 mod prompt_close;

@@ -27,6 +27,9 @@ pub struct Libp2pOptions {
     pub connections_per_address_max: u32,
     /// How blocks are served.
     pub serving: ServingOptions,
+    /// Look for peers on the local network by mDNS, and be found there. Needs feature `mdns`. Off
+    /// by default: whoever is on that network can then make us dial.
+    pub mdns: bool,
 }
 
 impl Default for Libp2pOptions {
@@ -36,6 +39,7 @@ impl Default for Libp2pOptions {
             connections_max: 64,
             connections_per_address_max: 8,
             serving: ServingOptions::default(),
+            mdns: false,
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use libp2p::identity::Keypair;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     listen_addresses,
 };
 use crate::{
-    ports::{NetworkError, NetworkEvents, PeerNetwork},
+    ports::{Misuse, NetworkError, NetworkEvents, PeerNetwork},
     types::PeerId,
 };
 
@@ -41,6 +41,10 @@ where
 {
     fn respond(&self, request: InboundRequest) -> BoxFuture<'static, ()> {
         (self.0)(request)
+    }
+
+    fn misused(&self, _: PeerId, _: Misuse) -> BoxFuture<'static, ()> {
+        Box::pin(ready(()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! leave each such request of ours open for ever, and close a connection at the 33rd.
 //!
 //! An answer is made of what is in memory, at once. What a peer may ask for is bounded by its
-//! streams and by its [`Allowance`]; what it sends is at most one request of 107 bytes a stream.
+//! streams and by its [`RequestRate`]; what it sends is at most one request of 107 bytes a stream.
 
 use std::{io, time::Duration};
 
@@ -117,14 +117,14 @@ fn refusal(code: ResponseCode, text: String) -> Vec<u8> {
     encode_error_chunk(&ErrorChunk { code, text: ErrorText::new(&text) })
 }
 
-/// What a peer may still ask for.
+/// How often a peer asks, against how often it may.
 #[derive(Debug, Default)]
-pub(super) struct Allowance {
+pub(super) struct RequestRate {
     /// When all that was granted would be used up, one request each [`REQUEST_EVERY`].
     used_until: Duration,
 }
 
-impl Allowance {
+impl RequestRate {
     /// Uses one request.
     ///
     /// # Errors
@@ -210,21 +210,21 @@ mod tests {
 
     #[test]
     fn sixteen_requests_at_once_and_two_a_second_are_granted() {
-        let mut allowance = Allowance::default();
+        let mut rate = RequestRate::default();
         let mut now = Duration::from_secs(3);
         for _ in 0..16 {
-            assert_eq!(allowance.take(now), Ok(()));
+            assert_eq!(rate.take(now), Ok(()));
         }
-        assert_eq!(allowance.take(now), Err(REQUEST_EVERY));
+        assert_eq!(rate.take(now), Err(REQUEST_EVERY));
         now += REQUEST_EVERY / 2;
-        assert_eq!(allowance.take(now), Err(REQUEST_EVERY / 2), "asking in vain costs nothing");
+        assert_eq!(rate.take(now), Err(REQUEST_EVERY / 2), "asking in vain costs nothing");
         for _ in 0..10 {
             now += REQUEST_EVERY;
-            assert_eq!(allowance.take(now), Ok(()));
-            assert!(allowance.take(now).is_err());
+            assert_eq!(rate.take(now), Ok(()));
+            assert!(rate.take(now).is_err());
         }
         now += 100 * BURST;
-        let granted = (0..100).filter(|_| allowance.take(now).is_ok()).count();
+        let granted = (0..100).filter(|_| rate.take(now).is_ok()).count();
         assert_eq!(granted, 16, "what is not used is not saved up for ever");
     }
 

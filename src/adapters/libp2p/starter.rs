@@ -169,7 +169,7 @@ impl Shared {
         answers: &Answers,
         events: &Arc<dyn NetworkEvents>,
     ) -> Result<(Vec<ListenAddress>, Driver, Libp2pNetwork), NetworkError> {
-        let swarm = build_swarm(&self.key, self.options.limits())?;
+        let swarm = build_swarm(&self.key, &self.options)?;
         let (network, inbox) = Libp2pNetwork::channel(Arc::clone(events));
         let mut driver = Driver::new(swarm, Arc::clone(events), answers.clone(), inbox);
         let multiaddrs: Vec<Multiaddr> = addresses.iter().map(|a| a.to_multiaddr()).collect();

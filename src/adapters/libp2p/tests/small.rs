@@ -11,6 +11,7 @@ use libp2p::{
 };
 
 use super::*;
+use crate::ports::Misuse;
 use crate::wire::{
     protocol::Protocol as Wire,
     request::{FixedMessage as _, Goodbye, Metadata, MetadataRequest, Ping, Status},
@@ -108,6 +109,15 @@ async fn ask(asker: &mut Asker, server: PeerId, wire: Vec<u8>) -> Result<Vec<u8>
     timeout(HANG, answered).await.expect("no answer")
 }
 
+/// Who misuses the server, and how.
+async fn misused(events: &mut Events) -> (PeerId, Misuse) {
+    let misused = |event: &NetworkEvent| {
+        let NetworkEvent::Misused { peer, misuse, .. } = event else { return None };
+        Some((*peer, *misuse))
+    };
+    events.find(misused).await
+}
+
 /// The one chunk that `wire` is.
 fn chunk(protocol: Wire, wire: &[u8]) -> Chunk {
     let mut decoder = ChunkDecoder::new(protocol.response_limits().unwrap());
@@ -157,7 +167,7 @@ async fn goodbye_is_read_and_closed_without_an_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn malformed_small_request_is_refused_and_the_connection_stays() {
-    let server = Node::empty().await;
+    let mut server = Node::empty().await;
     let mut asker = asker(Wire::Ping, &server).await;
     let ping = Ping { seq_number: 9 }.encode_request();
     for wire in [vec![0xff; 500], ping[..9].to_vec(), [&ping[..], b"x"].concat(), Vec::new()] {
@@ -166,12 +176,14 @@ async fn malformed_small_request_is_refused_and_the_connection_stays() {
     }
     let answer = ask(&mut asker, server.peer, ping).await.unwrap();
     assert_eq!(code(&chunk(Wire::Ping, &answer)), None);
+    let who = *asker.local_peer_id();
+    assert_eq!(misused(&mut server.events).await, (who, Misuse::MalformedRequest));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_pings_is_told_to_wait_and_holds_up_no_blocks() {
     let source = MemorySource::filled(3, 10);
-    let server = Node::new(Arc::clone(&source)).await;
+    let mut server = Node::new(Arc::clone(&source)).await;
     let mut asker = asker(Wire::Ping, &server).await;
     let mut refused = 0;
     for _ in 0..100 {
@@ -184,6 +196,8 @@ async fn flood_of_pings_is_told_to_wait_and_holds_up_no_blocks() {
         }
     }
     assert!(refused > 0, "100 pings at once were answered");
+    let who = *asker.local_peer_id();
+    assert_eq!(misused(&mut server.events).await, (who, Misuse::TooManyRequests));
     let mut client = Node::empty().await;
     client.connect(server.peer, &tcp(&server.addresses)).await;
     assert_eq!(client.fetch(server.peer, 1, 3).await.blocks.len(), 3);
