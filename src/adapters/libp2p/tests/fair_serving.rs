@@ -33,9 +33,16 @@ async fn peer_with_too_many_requests_is_refused_and_reported_and_others_do_not_n
     let honest = dialler(&Keypair::generate_ed25519(), &server).await;
     let fetched = honest.fetch(server.peer, 1, 4).await;
     assert!(fetched.blocks == source.blocks, "{:?}", fetched.error);
-    let reported = server.events.find(|event| {
-        let NetworkEvent::Misused { peer, misuse, .. } = event else { return None };
-        Some((*peer, *misuse))
+    let reported = server.events.find(|event| match event {
+        NetworkEvent::Misused { peer, misuse, .. } => Some((*peer, *misuse)),
+        NetworkEvent::Listening { .. }
+        | NetworkEvent::Connected { .. }
+        | NetworkEvent::Moved { .. }
+        | NetworkEvent::Disconnected { .. }
+        | NetworkEvent::DialFailed { .. }
+        | NetworkEvent::Discovered { .. }
+        | NetworkEvent::Expired { .. }
+        | NetworkEvent::Stopped { .. } => None,
     });
     assert_eq!(reported.await, (greedy[0].peer, Misuse::TooManyRequests));
     // What it gets is a refusal, or all it has asked for.
