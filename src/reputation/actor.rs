@@ -161,7 +161,7 @@ fn take(state: &mut State, message: ReputationMsg) -> bool {
         }
         ReputationMsg::ConnectedPeers { peers } => {
             actions.extend(state.book.reset(now, peers));
-            watch_connections(state);
+            state.link.restarted(state.book.connected_peers());
             // A network that was started refuses nobody.
             state.told.refused.clear();
             true
@@ -261,6 +261,19 @@ fn look_at_the_link(state: &mut State) {
     }
 }
 
+/// Asks peers that nobody asks now, so that it shows whether the silence of others is our link's.
+fn ask_others(state: &mut State) {
+    let usable = state.book.usable();
+    for peer in state.link.to_ask(state.args.clock.now(), usable.into_keys()) {
+        let prober = state.args.prober.clone();
+        state.tasks.spawn(async move {
+            // Whether anything comes is all that counts, and the caller notes it.
+            let answer = prober.probe(peer, Height::new(1)).await;
+            tracing::debug!(%peer, ?answer, "asked because others are silent");
+        });
+    }
+}
+
 /// Begins what is due: checks, storing, questions to the chain.
 fn work(myself: &ActorRef<ReputationMsg>, state: &mut State, tick: bool) {
     let now = state.now();
@@ -281,6 +294,9 @@ fn work(myself: &ActorRef<ReputationMsg>, state: &mut State, tick: bool) {
         state.storing.store(now, changes, myself, &mut state.tasks);
     }
     let heights = state.book.unsettled();
+    if tick {
+        ask_others(state);
+    }
     if tick && !state.settling && !heights.is_empty() {
         state.settling = true;
         let wanted = move |head: Height| heights.into_iter().filter(|at| *at <= head).collect();

@@ -262,7 +262,8 @@ impl PeerBook {
         }
         if follows.may_be_our_link {
             record.trouble(now);
-        } else {
+        } else if kind != EvidenceKind::Delivered {
+            // What is verified now may have come before the trouble.
             record.end_of_trouble();
         }
         for (part, mass) in follows.adds {

@@ -549,6 +549,9 @@ fn our_own_cut_link_leaves_no_penalty() {
         for index in 1..=2 {
             book.observe(second * SECOND, peer(index), &failed);
         }
+        // Verified after the cut, and sent before it.
+        let late = Evidence::Delivered { blocks: 1, failed: 0, bytes: 1 };
+        book.observe(second * SECOND, peer(1), &late);
     }
     assert!(book.score(peer(1)) + 100 < before[&peer(1)].score);
     assert_eq!(book.take_back(30 * SECOND, cut), 2);

@@ -24,6 +24,14 @@ const SILENCE: Duration = Duration::from_millis(4_250);
 /// short jam looks like a cut.
 const LATE: Duration = Duration::from_secs(2);
 
+/// Silence of those that are asked, after which others are asked, too: only they can tell whether
+/// it is the link. Unit: time. Too low: needless requests. Too high: the answer comes too late.
+const SUSPICION: Duration = Duration::from_millis(1_500);
+
+/// So many peers must be silent for their silence to be that of the link; all, where there are
+/// fewer. Too low: a few bad peers look like a cut. Too high: needless requests.
+const SILENT_PEERS: usize = 4;
+
 /// How many times its usual wait a peer must be late to count. Too low: one loss of a packet does.
 const LATE_TIMES: u32 = 8;
 
@@ -128,6 +136,8 @@ struct Silence {
     since: Duration,
     /// When each of them was last waited for, or failed.
     peers: BTreeMap<PeerId, Duration>,
+    /// Whether others were asked because of it.
+    suspected: bool,
 }
 
 impl Silence {
@@ -172,6 +182,13 @@ impl LinkWatch {
             self.alone_since = Some(now);
         }
         self.connected = peers;
+    }
+
+    /// Our network was started again, and exactly these are connected: that others no longer are is
+    /// no sign of anything.
+    pub fn restarted(&mut self, peers: BTreeSet<PeerId>) {
+        self.connected = peers;
+        self.alone_since = None;
     }
 
     /// We closed the connection to `peer`: that is no sign of anything.
@@ -227,13 +244,42 @@ impl LinkWatch {
         Some(LinkNews::Cut { sign, since })
     }
 
+    /// Whom to ask for anything at all, of the `usable`, because those that are asked have been
+    /// silent for a while. Once for each silence.
+    pub fn to_ask(
+        &mut self,
+        now: Duration,
+        usable: impl IntoIterator<Item = PeerId>,
+    ) -> Vec<PeerId> {
+        let enough = self.enough();
+        let Some(silence) = self.silence.as_mut().filter(|silence| !silence.suspected) else {
+            return Vec::new();
+        };
+        if self.cut.is_some() || now.saturating_sub(silence.since) < SUSPICION {
+            return Vec::new();
+        }
+        silence.suspected = true;
+        let others = usable.into_iter().filter(|peer| !silence.peers.contains_key(peer));
+        others.take(enough.saturating_sub(silence.peers(now))).collect()
+    }
+
+    /// How many silent peers are the link's silence. With one peer its silence is all there is to
+    /// see.
+    fn enough(&self) -> usize {
+        self.connected.len().clamp(1, SILENT_PEERS)
+    }
+
     fn is_silent(
         &mut self,
         since: Duration,
         now: Duration,
         peers: impl IntoIterator<Item = PeerId>,
     ) {
-        let silence = self.silence.get_or_insert_with(|| Silence { since, peers: BTreeMap::new() });
+        let silence = self.silence.get_or_insert_with(|| Silence {
+            since,
+            peers: BTreeMap::new(),
+            suspected: false,
+        });
         silence.peers.extend(peers.into_iter().map(|peer| (peer, now)));
     }
 
@@ -252,8 +298,7 @@ impl LinkWatch {
             self.alone_since = None;
             return Some(CutSign::NoPeers);
         }
-        // With one peer its silence is all there is to see; of several, one may be silent.
-        let enough = self.connected.len().clamp(1, 2);
+        let enough = self.enough();
         let silent = self.silence.as_ref().is_some_and(|silence| {
             now.saturating_sub(silence.since) >= SILENCE && silence.peers(now) >= enough
         });
@@ -269,7 +314,8 @@ impl LinkWatch {
                 (now.saturating_sub(*since) >= usual).then_some(())
             };
             let late = traffic.waiting.iter().filter_map(late).count();
-            (late >= LATE_PEERS && late == traffic.waiting.len()).then_some(CutSign::Latency)
+            let all = late == traffic.waiting.len() && late >= enough;
+            (late >= LATE_PEERS && all).then_some(CutSign::Latency)
         })
     }
 

@@ -113,6 +113,24 @@ fn half_of_the_peers_silent_is_not_our_link() {
 }
 
 #[test]
+fn when_only_some_are_asked_and_silent_others_are_asked_before_anything_is_said() {
+    let mut play = Play::with(8);
+    let all = || (0..8).map(peer);
+    play.run(1, &[0, 1], &[]);
+    assert!(play.watch.to_ask(play.now, all()).is_empty(), "not yet");
+    play.run(1, &[0, 1], &[]);
+    assert_eq!(play.watch.to_ask(play.now, all()), [peer(2), peer(3)]);
+    assert!(play.watch.to_ask(play.now, all()).is_empty(), "once");
+    play.run(2, &[0, 1, 2, 3], &[2]);
+    assert_eq!(play.said(), [], "one of them answered");
+    play.traffic.waiting.clear();
+    play.run(4, &[0, 1], &[]);
+    assert_eq!(play.said(), [], "two of eight are not enough");
+    play.run(3, &[0, 1, 2, 3], &[]);
+    assert!(is_cut_by(CutSign::Silence)(&play.said()[0]), "{:?}", play.news);
+}
+
+#[test]
 fn silence_of_the_only_peer_is_taken_for_our_link() {
     let mut play = Play::with(1);
     play.run(10, &[0], &[]);
@@ -160,6 +178,16 @@ fn peers_that_we_closed_are_no_loss() {
     let mut play = Play::with(3);
     (0..3).for_each(|index| play.watch.dropped(peer(index)));
     play.connected(&[]);
+    play.run(60, &[], &[]);
+    assert_eq!(play.said(), []);
+}
+
+#[test]
+fn connections_that_our_own_restart_closed_are_no_loss() {
+    let mut play = Play::with(3);
+    play.watch.restarted(BTreeSet::new());
+    play.run(60, &[], &[]);
+    play.watch.restarted([peer(1)].into());
     play.run(60, &[], &[]);
     assert_eq!(play.said(), []);
 }
