@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    invariants::{Facts, back_times, dropped, imported_twice},
+    invariants::{Facts, back_times, dropped, imported_twice, thrown_out_without_a_lie},
     many::{ManyError, Options, run_many},
     plan::Scenario,
     run::Outcome,
@@ -93,13 +93,9 @@ impl Tally {
             }
         }
         report.imported_twice += imported_twice(&outcome.events);
-        for peer in dropped(&outcome.events) {
-            if facts.is_liar(peer) {
-                report.liars_out += 1;
-            } else {
-                report.honest_banned += 1;
-            }
-        }
+        report.honest_banned += thrown_out_without_a_lie(facts, &outcome.events).len() as u64;
+        let dropped = dropped(&outcome.events).into_iter();
+        report.liars_out += dropped.filter(|peer| facts.is_liar(*peer)).count() as u64;
         let backs = back_times(&outcome.events);
         report.restarts += backs.len() as u64;
         self.backs.extend(backs);

@@ -40,7 +40,7 @@ pub struct CutSeen {
     /// From the moment at which the way was back to the node's saying so. `None` where it did not,
     /// or had not noticed the cut.
     pub healed: Option<Duration>,
-    /// How often the node said that its link is cut although it was not.
+    /// How often the node said that its link is cut although it was not, and it had several peers.
     pub false_alarms: u64,
     /// How often it took that back and said it again while its link was cut.
     pub flaps: u64,
@@ -70,7 +70,10 @@ pub fn cut_seen(facts: &Facts, events: &[Stamped]) -> CutSeen {
                 told += 1;
                 seen.noticed = seen.noticed.or(since(cut_at));
             }
-            Event::Partition { told: true } => seen.false_alarms += 1,
+            // The silence of the only peer is the link's by definition: nobody else can tell.
+            Event::Partition { told: true } => {
+                seen.false_alarms += u64::from(facts.roles.len() > 1);
+            }
             Event::Partition { told: false } if seen.noticed.is_some() => {
                 seen.healed = seen.healed.or(since(back_at));
             }

@@ -29,8 +29,12 @@ const HEALED_SYNC_MAX: Duration = Duration::from_secs(120);
 /// top. Too low: alarms that are none. Too high: a stuck run is found later.
 const UNHEALED_SYNC_MAX: Duration = Duration::from_secs(300);
 
-/// From the moment at which the way to peers is back to the look at what the node thinks of them.
-/// Unit: virtual time. Source: the product's promise: by then nobody is worse off.
+/// From the node's word that the way to peers is back to the look at what it thinks of them. Unit:
+/// virtual time. Figures are shown four times a second.
+const SETTLED_WITHIN: Duration = Duration::from_millis(300);
+
+/// From the moment at which the way to peers is back to that look, at most. Unit: virtual time.
+/// Source: the product's promise: by then nobody is worse off.
 const JUDGED_AFTER: Duration = Duration::from_secs(5);
 
 /// A bug that is put into a run on purpose, to see that it is found. See `VALIDATION.md`.
@@ -155,7 +159,9 @@ async fn cut_off(stage: &Stage, cut: &Cut, head: Height) {
     sleep(cut.lasts).await;
     stage.trace.record(Event::LinkBack);
     stage.world.set_head(head);
-    sleep(JUDGED_AFTER).await;
+    // What the links do to peers afterwards is no matter of the cut.
+    let _ = stage.until(JUDGED_AFTER, |status| status.link_cut.is_none()).await;
+    sleep(SETTLED_WITHIN).await;
     stage.note_judgements();
 }
 

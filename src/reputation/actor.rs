@@ -246,8 +246,11 @@ fn look_at_the_link(state: &mut State) {
             state.args.caller.take_back(since);
             tracing::warn!(
                 %sign, ?silent_for, taken_back,
-                "our own link is taken for cut: no peer is blamed, and all are dialled again"
+                "our own link is taken for cut: no peer is blamed"
             );
+        }
+        Some(LinkNews::Dead) => {
+            tracing::info!("giving up all connections over our own dead link, and dialling anew");
             let _ = state.args.network.link_cut();
         }
         Some(LinkNews::Healed { after }) => {

@@ -47,6 +47,12 @@ const LOST_TOGETHER: usize = 3;
 /// See [`LOST_TOGETHER`]. Unit: time.
 const TOGETHER: Duration = Duration::from_secs(1);
 
+/// Silence after which connections are given up: TCP itself would wait for minutes. Unit: time.
+/// Source: the longest that a block may take by default, so that nothing is lost that would still
+/// have been of use. Too low: slow links lose what is on its way. Too high: progress is late when
+/// the link is back.
+const DEAD: Duration = Duration::from_millis(8_500);
+
 /// Over which time requests that ended are counted. Unit: time.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -123,6 +129,8 @@ pub enum LinkNews {
         /// When it last worked: what peers failed since then is not their fault.
         since: Duration,
     },
+    /// It has been silent for so long that no connection over it is worth keeping.
+    Dead,
     /// It works again.
     Healed {
         /// How long it was cut.
@@ -152,6 +160,8 @@ impl Silence {
 #[derive(Debug, Default)]
 pub struct LinkWatch {
     cut: Option<(Duration, CutSign)>,
+    /// When connections are given up, if the link is cut and they are not yet.
+    dead_at: Option<Duration>,
     silence: Option<Silence>,
     last_arrival: Option<Duration>,
     /// How requests ended: when, whose, whether as on a dead link.
@@ -218,6 +228,7 @@ impl LinkWatch {
             self.last_arrival = traffic.last_arrival;
             self.silence = None;
             self.lost.clear();
+            self.dead_at = None;
             if let Some((cut, _)) = self.cut.take() {
                 self.ends.clear();
                 return Some(LinkNews::Healed { after: now.saturating_sub(cut) });
@@ -232,12 +243,20 @@ impl LinkWatch {
             self.silence = None;
         }
         if self.cut.is_some() {
-            return None;
+            let dead = self.dead_at.is_some_and(|at| now >= at);
+            return dead.then(|| {
+                self.dead_at = None;
+                LinkNews::Dead
+            });
         }
         let sign = self.sign(now, traffic, usual)?;
         self.cut = Some((now, sign));
         let silent_since = self.silence.as_ref().map_or(now, |silence| silence.since);
         let since = self.last_arrival.unwrap_or(silent_since).min(silent_since);
+        self.dead_at = Some(match sign {
+            CutSign::NoPeers => now,
+            CutSign::Silence | CutSign::Failures | CutSign::Latency => now.max(since + DEAD),
+        });
         self.silence = None;
         self.ends.clear();
         self.lost.clear();

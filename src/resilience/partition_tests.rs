@@ -50,8 +50,10 @@ impl Play {
         self.watch.connected(self.now, peers.iter().copied().map(peer).collect());
     }
 
+    /// All that was said of cuts and healings.
     fn said(&self) -> Vec<LinkNews> {
-        self.news.iter().map(|(_, news)| *news).collect()
+        let said = self.news.iter().map(|(_, news)| *news);
+        said.filter(|news| *news != LinkNews::Dead).collect()
     }
 }
 
@@ -65,11 +67,14 @@ fn silence_of_all_is_told_within_five_seconds_once_and_since_it_last_worked() {
     play.run(3, &[0, 1], &[0, 1]);
     let worked = play.now;
     play.run(30, &[0, 1], &[]);
-    let [(at, LinkNews::Cut { sign: CutSign::Silence, since })] = play.news[..] else {
+    let [(at, LinkNews::Cut { sign: CutSign::Silence, since }), (dead, LinkNews::Dead)] =
+        play.news[..]
+    else {
         panic!("{:?}", play.news);
     };
     assert_eq!(since, worked);
     assert!(at + START - worked <= Duration::from_secs(5), "{at:?}");
+    assert_eq!(dead + START - worked, DEAD, "connections are given up later");
     assert_eq!(play.watch.cut(play.now).unwrap().sign, CutSign::Silence);
 }
 
@@ -84,13 +89,13 @@ fn several_that_are_far_later_than_ever_are_told_sooner() {
 #[test]
 fn healing_is_told_at_the_first_arrival_and_the_next_cut_shows_itself_anew() {
     let mut play = Play::with(2);
-    play.run(10, &[0, 1], &[]);
+    play.run(6, &[0, 1], &[]);
     play.traffic.last_arrival = Some(play.now);
     play.look();
     assert!(matches!(play.news[1].1, LinkNews::Healed { .. }), "{:?}", play.news);
     assert_eq!(play.watch.cut(play.now), None);
     let healed = play.news[1].0;
-    play.run(10, &[0, 1], &[]);
+    play.run(6, &[0, 1], &[]);
     let again = play.news[2].0;
     assert!(is_cut_by(CutSign::Silence)(&play.news[2].1));
     assert!(again - healed >= SILENCE - STEP, "no flapping: {:?}", play.news);
@@ -246,8 +251,10 @@ proptest! {
             play.traffic.waiting.clear();
         }
         let mut last_cut: Option<Duration> = None;
-        for (index, (at, news)) in play.news.iter().enumerate() {
+        let told = play.news.iter().filter(|(_, news)| *news != LinkNews::Dead);
+        for (index, (at, news)) in told.enumerate() {
             match news {
+                LinkNews::Dead => prop_assert!(false),
                 LinkNews::Cut { .. } => {
                     prop_assert_eq!(index % 2, 0);
                     prop_assert!(last_cut.is_none_or(|before| *at - before >= LATE - STEP));

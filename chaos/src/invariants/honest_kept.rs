@@ -19,17 +19,16 @@ pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
 }
 
 /// The peers that the node threw out before they had sent it a provable lie, and when. Each of them
-/// once for each time. A node that is cut off from everybody may close what carries nothing.
+/// once for each time. A node that takes its own link for cut may close what carries nothing.
 pub fn thrown_out_without_a_lie(facts: &Facts, events: &[Stamped]) -> Vec<(Duration, PeerIndex)> {
-    let (mut lied, mut thrown_out, mut cut_off) = (BTreeSet::new(), Vec::new(), false);
+    let (mut lied, mut thrown_out, mut link_cut) = (BTreeSet::new(), Vec::new(), false);
     for Stamped { at, event } in events {
         match event {
             Event::Delivered { peer, lie: true, .. } if facts.is_liar(*peer) => {
                 lied.insert(*peer);
             }
-            Event::Cut { peers } => cut_off = *peers == facts.roles.len(),
-            Event::LinkBack => cut_off = false,
-            Event::DroppedByNode { peer } if !lied.contains(peer) && !cut_off => {
+            Event::Partition { told } => link_cut = *told,
+            Event::DroppedByNode { peer } if !lied.contains(peer) && !link_cut => {
                 thrown_out.push((*at, *peer));
             }
             _ => {}
