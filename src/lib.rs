@@ -22,6 +22,7 @@ pub mod ports;
 pub mod reputation;
 pub mod resilience;
 pub mod scheduler;
+pub mod selection;
 pub mod tree;
 pub mod types;
 pub mod validation;

@@ -18,9 +18,10 @@ use crate::{
     coordinator::{Command, CommandError, Gate, Phase, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
     ports::{Chain, Clock, Compute, Entropy, Journal, NetworkStarter, WorkersError},
+    reputation::BanStatus,
     scheduler::WindowGauge,
     tree::{Child, Children, Shared, specification},
-    types::{Height, Multiaddr},
+    types::{Height, Multiaddr, PeerId},
     validation::{Meter, VerificationGauge},
 };
 
@@ -96,6 +97,7 @@ impl Node {
             production: Gate::NotFollowing,
             last_checkpoint: None,
             usable_peers: 0,
+            link_cut: None,
             peers: Vec::new(),
         });
         let budget = ByteBudget::new(config.memory_bytes);
@@ -159,6 +161,26 @@ impl Node {
     /// [`CallError`].
     pub async fn listening(&self) -> Result<Vec<Multiaddr>, CallError> {
         self.children.network().listening().await
+    }
+
+    /// Keeps `peer` out for `length`, or as long as a liar; known or not. Survives a restart.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn ban_peer(
+        &self,
+        peer: PeerId,
+        length: Option<Duration>,
+    ) -> Result<Option<BanStatus>, CallError> {
+        self.children.reputation().ban(peer, length).await
+    }
+
+    /// Lets `peer` in again and forgets its offences; whether it was kept out.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn lift_ban(&self, peer: PeerId) -> Result<bool, CallError> {
+        self.children.reputation().lift_ban(peer).await
     }
 
     /// Makes a checkpoint of the head.

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! SyncSupervisor
-//! ├── CheckpointStore    durable checkpoints
+//! ├── CheckpointStore    durable checkpoints, and what is known of peers
 //! ├── PeerReputation     who may be asked
 //! ├── ValidatorPool      stateless verification on all cores
 //! ├── PeerNetwork        connections
@@ -34,11 +34,11 @@ use crate::{
     },
     flow::ByteBudget,
     importer::{BlockImporter, ImporterArgs, ImporterHandle, ImporterMsg, StoreFailure},
-    network::{NetworkArgs, NetworkHandle, NetworkMsg, PeerNetworkActor},
+    network::{NetworkArgs, NetworkHandle, NetworkMsg, NetworkOrders, PeerNetworkActor},
     node::Ports,
     ports::ChainError,
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
-    resilience::{NetworkSlot, PeerCaller, Prober},
+    resilience::{GuardedSource, NetworkSlot, PeerCaller, Prober},
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
     validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
 };
@@ -171,7 +171,7 @@ impl Children {
         ImporterHandle::new(self.importer.clone())
     }
 
-    fn reputation(&self) -> ReputationHandle {
+    pub(crate) fn reputation(&self) -> ReputationHandle {
         ReputationHandle::new(self.reputation.clone())
     }
 
@@ -196,6 +196,7 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
         slot.clone(),
         Arc::clone(&shared.ports.clock),
         shared.config.download.bytes_per_second_max,
+        shared.config.seed,
     );
     let prober = Prober {
         caller: caller.clone(),
@@ -205,7 +206,7 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
     };
     SupervisorSpec::new("SyncSupervisor", Strategy::OneForOne, RESTARTS_MAX)
         .child(checkpoint_store(&shared, children))
-        .child(peer_reputation(&shared, children, &prober))
+        .child(peer_reputation(&shared, children, &caller, &prober))
         .child(validator_pool(&shared, children))
         .child(peer_network(&shared, children, slot))
         .child(block_importer(&shared, children))
@@ -225,12 +226,19 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         .on_exit(never_into_a_broken_store)
 }
 
-fn peer_reputation(shared: &Shared, children: &Children, prober: &Prober) -> ChildSpec {
+fn peer_reputation(
+    shared: &Shared,
+    children: &Children,
+    caller: &PeerCaller,
+    prober: &Prober,
+) -> ChildSpec {
     let args = ReputationArgs {
-        genesis: shared.ports.chain.genesis(),
-        ban: shared.config.peers.ban,
+        settings: shared.config.reputation.clone(),
+        chain: Arc::clone(&shared.ports.chain),
         clock: Arc::clone(&shared.ports.clock),
+        caller: caller.clone(),
         prober: prober.clone(),
+        checkpoints: children.checkpoints(),
         network: children.network(),
         scheduler: children.scheduler(),
         coordinator: children.coordinator(),
@@ -251,12 +259,17 @@ fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
 fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> ChildSpec {
     let args = NetworkArgs {
         starter: Arc::clone(&shared.ports.network),
-        source: Arc::clone(&shared.ports.chain) as _,
+        source: Arc::new(GuardedSource::new(
+            Arc::clone(&shared.ports.chain) as _,
+            Arc::clone(&shared.ports.clock),
+            shared.config.seed,
+        )),
         slot,
         peers: shared.config.peers.clone(),
         seed: shared.config.seed,
         clock: Arc::clone(&shared.ports.clock),
         reputation: children.reputation(),
+        orders: NetworkOrders::default(),
     };
     ChildSpec::new(&children.network, move || (PeerNetworkActor, args.clone()))
         .start_within(NETWORK_STARTS_WITHIN)
@@ -277,6 +290,8 @@ fn block_importer(shared: &Shared, children: &Children) -> ChildSpec {
 fn download_scheduler(shared: &Shared, children: &Children, caller: PeerCaller) -> ChildSpec {
     let args = SchedulerArgs {
         settings: shared.config.download.clone(),
+        selection: shared.config.selection,
+        seed: shared.config.seed,
         budget: shared.budget.clone(),
         caller,
         clock: Arc::clone(&shared.ports.clock),
@@ -291,6 +306,8 @@ fn download_scheduler(shared: &Shared, children: &Children, caller: PeerCaller) 
 fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> ChildSpec {
     let args = CoordinatorArgs {
         settings: shared.config.discovery.clone(),
+        selection: shared.config.selection,
+        seed: shared.config.seed,
         spec: Arc::clone(&shared.ports.spec),
         chain: Arc::clone(&shared.ports.chain),
         clock: Arc::clone(&shared.ports.clock),

@@ -37,7 +37,8 @@ const DIRECTIONS: [(&str, &[&str]); 3] =
     [("types", &[]), ("wire", &["types"]), ("consensus", &["types", "wire"])];
 
 /// Decisions: files, or folders with all that is in them, without clock, entropy and I/O.
-const PURE: [&str; 27] = [
+const PURE: &[&str] = &[
+    "src/adapters/libp2p/admission.rs",
     "src/adapters/libp2p/dials.rs",
     "src/adapters/libp2p/serving/queue.rs",
     "src/adapters/libp2p/transport_choice.rs",
@@ -51,14 +52,25 @@ const PURE: [&str; 27] = [
     "src/coordinator/progress.rs",
     "src/coordinator/progress/",
     "src/coordinator/search.rs",
+    "src/coordinator/searches.rs",
     "src/importer/batch.rs",
     "src/network/dialer.rs",
+    "src/reputation/attempts.rs",
+    "src/reputation/ban.rs",
     "src/reputation/book.rs",
+    "src/reputation/consequences.rs",
     "src/reputation/evidence.rs",
+    "src/reputation/record.rs",
+    "src/reputation/score.rs",
+    "src/reputation/settings.rs",
+    "src/reputation/view.rs",
+    "src/resilience/partition.rs",
+    "src/resilience/breaker.rs",
     "src/scheduler/core.rs",
     "src/scheduler/core/",
     "src/scheduler/height_set.rs",
     "src/scheduler/policy/",
+    "src/selection/",
     "src/validation/batcher.rs",
     "src/validation/verdict.rs",
     "src/checkpoint/record.rs",
@@ -84,8 +96,25 @@ const IMPURE_ALLOWED: [(&str, &str, &str); 2] = [
     ("src/network/dialer.rs", "rand", "a generator that is seeded: no entropy of its own"),
 ];
 
-/// The only callers of a network.
-const MAY_CALL: [&str; 2] = ["src/resilience/caller.rs", "src/adapters/libp2p/tests/"];
+/// The only callers of a network. Those in `chaos` are no nodes: they are the clients of one.
+const MAY_CALL: [&str; 3] =
+    ["src/resilience/caller.rs", "src/adapters/libp2p/tests/", "chaos/src/abuse/"];
+
+/// The only maker of the caller of a node.
+const MAY_MAKE_CALLER: &str = "src/tree.rs";
+
+/// Where a caller outside a node may be made: measurements and tests.
+const MAY_BE_OUTSIDE: [&str; 3] = ["src/cli/bench/", "benches/", "tests/"];
+
+/// Crates that one place each knows, so that they can be replaced there.
+const KNOWN_IN: [(&str, &str); 6] = [
+    ("backoff", "src/resilience/retry.rs"),
+    ("governor", "src/resilience/limit.rs"),
+    ("opentelemetry", "src/telemetry/"),
+    ("opentelemetry_otlp", "src/telemetry/"),
+    ("opentelemetry_sdk", "src/telemetry/"),
+    ("tracing_opentelemetry", "src/telemetry/"),
+];
 
 /// The only file with `unsafe`: its invariants are written down there.
 const MAY_BE_UNSAFE: &str = "src/consensus/bls/curve.rs";
@@ -235,7 +264,7 @@ fn impure(files: &Files) -> Vec<String> {
     let mut broken = Vec::new();
     for (path, code) in production(files) {
         let below = |place: &str| path == place || place.ends_with('/') && path.starts_with(place);
-        if !PURE.into_iter().any(below) {
+        if !PURE.iter().copied().any(below) {
             continue;
         }
         let used = uses(&code);
@@ -262,6 +291,39 @@ fn direct_calls(files: &Files) -> Vec<String> {
     };
     let others = files.iter().filter(|(path, _)| is_rust(path) && !may(path));
     others.filter(|(_, text)| calls(text)).map(|(path, _)| path.clone()).collect()
+}
+
+/// Callers with limits and breakers of their own, which know nothing of the node's.
+fn second_callers(files: &Files) -> Vec<String> {
+    let is_test = |path: &str| path.ends_with("_tests.rs");
+    let outside = |path: &str| MAY_BE_OUTSIDE.iter().any(|may| path.starts_with(may));
+    let others = files.iter().filter(|(path, text)| {
+        let text: String = code(text).split_whitespace().collect();
+        let made = |name: &str| text.contains(&format!("PeerCaller::{name}"));
+        let may_be_outside = is_test(path) || outside(path);
+        is_rust(path)
+            && (made("new") && *path != MAY_MAKE_CALLER
+                || made("outside_a_node") && !may_be_outside)
+    });
+    others.map(|(path, _)| path.clone()).collect()
+}
+
+/// Crates in places that should not know them.
+fn known_elsewhere(files: &Files) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| is_rust(path)) {
+        let code = code(text);
+        let used = uses(&code);
+        for (name, place) in KNOWN_IN {
+            let prefix = format!("{name}::");
+            let imported = |used: &String| used == name || used.starts_with(&prefix);
+            let knows = used.iter().any(imported) || has_word(&code, &prefix);
+            if knows && !path.starts_with(place) {
+                broken.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    broken
 }
 
 /// `unsafe` outside its one file, and the permission for it.
@@ -336,6 +398,8 @@ kept! {
     imports_go_one_way: wrong_way,
     decisions_know_no_clock_no_entropy_and_no_io: impure,
     peers_are_called_through_their_caller_only: direct_calls,
+    all_of_a_node_ask_through_one_caller: second_callers,
+    crates_that_may_be_replaced_are_known_in_one_place: known_elsewhere,
     what_the_compiler_cannot_check_is_in_one_file: unguarded,
     lines_are_short_enough: long_lines,
     nothing_is_true_of_one_machine_only: machines,

@@ -12,6 +12,7 @@ use std::{
 use alys_sync::{
     flow::{ByteBudget, BytePermit, RequestId},
     scheduler::{DownloadCore, DownloadEffect, DownloadEvent, Held},
+    selection::Standing,
     types::{Height, HeightRange, PeerId},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
@@ -301,7 +302,8 @@ impl World {
             Happening::Left { at } => self.left(at),
             Happening::Joined { at } => {
                 if let Some(peer) = self.peer(at).filter(|_| !self.is_banned(at)) {
-                    self.told.push(DownloadEvent::PeerUsable { peer, score: 500 });
+                    self.told
+                        .push(DownloadEvent::PeerUsable { peer, standing: Standing::default() });
                 }
             }
         }

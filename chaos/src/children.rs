@@ -1,37 +1,19 @@
 //! Many runs with killed children, and the report on them.
 
 use std::{
-    num::NonZeroUsize,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use serde::Serialize;
 
 use crate::{
-    fixture::{Fixture, FixtureError},
-    invariants::{Facts, back_times, dropped, imported_twice},
-    plan::Plan,
-    run::{Outcome, RunError, run},
+    invariants::{Facts, back_times, dropped, imported_twice, thrown_out_without_a_lie},
+    many::{ManyError, Options, run_many},
+    plan::Scenario,
+    run::Outcome,
     trace::Event,
 };
-
-/// Which runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// How many.
-    pub runs: u64,
-    /// The seed of the first; each next run has the next seed.
-    pub seed: u64,
-    /// Blocks of the chain that each of them syncs.
-    pub blocks: u64,
-    /// How many at once. 0: one for each core.
-    pub jobs: usize,
-}
 
 /// What came of all runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -66,62 +48,21 @@ pub struct ChildrenReport {
     pub seconds: f64,
 }
 
-/// Why the runs did not take place.
-#[derive(Debug, thiserror::Error)]
-pub enum ChildrenError {
-    /// There is no chain.
-    #[error(transparent)]
-    Fixture(#[from] FixtureError),
-    /// A run could not be made.
-    #[error("seed {seed} could not be run")]
-    Run {
-        /// Which.
-        seed: u64,
-        /// Why.
-        #[source]
-        source: RunError,
-    },
-}
-
 /// Runs all of them and reports; `done` is called after each run, in no particular order.
 ///
 /// # Errors
-/// [`ChildrenError`]. A broken invariant is none: it is in the report.
+/// [`ManyError`]. A broken invariant is none: it is in the report.
 pub fn run_all(
     options: Options,
     done: impl Fn(&Outcome) + Sync,
-) -> Result<ChildrenReport, ChildrenError> {
-    let begun = Instant::now();
-    let fixture = Arc::new(Fixture::new(options.blocks)?);
+) -> Result<ChildrenReport, ManyError> {
     let tally = Mutex::new(Tally::default());
-    let next = AtomicU64::new(0);
-    let work = || -> Result<(), ChildrenError> {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= options.runs {
-                return Ok(());
-            }
-            let seed = options.seed.wrapping_add(index);
-            let outcome = run(&Plan::from_seed(seed, options.blocks), &fixture, None)
-                .map_err(|source| ChildrenError::Run { seed, source })?;
-            done(&outcome);
-            let facts = Facts::of(&outcome.plan, fixture.head, None);
-            tally.lock().unwrap_or_else(PoisonError::into_inner).add(&facts, &outcome);
-        }
-    };
-    let jobs = match options.jobs {
-        0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
-        jobs => jobs,
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
+    let took = run_many(Scenario::Children, options, |facts, outcome| {
+        done(outcome);
+        tally.lock().unwrap_or_else(PoisonError::into_inner).add(facts, outcome);
     })?;
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(tally.report(begun.elapsed()))
+    Ok(tally.report(took))
 }
 
 #[derive(Default)]
@@ -152,13 +93,9 @@ impl Tally {
             }
         }
         report.imported_twice += imported_twice(&outcome.events);
-        for peer in dropped(&outcome.events) {
-            if facts.is_liar(peer) {
-                report.liars_out += 1;
-            } else {
-                report.honest_banned += 1;
-            }
-        }
+        report.honest_banned += thrown_out_without_a_lie(facts, &outcome.events).len() as u64;
+        let dropped = dropped(&outcome.events).into_iter();
+        report.liars_out += dropped.filter(|peer| facts.is_liar(*peer)).count() as u64;
         let backs = back_times(&outcome.events);
         report.restarts += backs.len() as u64;
         self.backs.extend(backs);

@@ -1,22 +1,32 @@
 //! The chain that all runs of a process sync: generated once, signed, verified by the real rules.
 
-use std::sync::Arc;
+mod other_blocks;
+
+use std::sync::{Arc, OnceLock};
 
 use alys_sync::{
     consensus::{
-        Genesis, GenesisError, SignerSet, Verifier,
-        generate::{GenerateError, GenerateOptions, Transactions, generate},
+        Genesis, GenesisError, SignerSet, VerifiedBlock, Verifier,
+        generate::{Authorities, GenerateError, GenerateOptions, Transactions, generate},
     },
     types::{BlockRef, Height},
-    wire::block::{EncodedBlock, SignedBlock},
+    wire::block::EncodedBlock,
 };
 use bytes::Bytes;
+pub use other_blocks::{Fork, Second};
 
 /// Authorities of the chain. Four of them make a majority of three, which leaves room for too few.
 const AUTHORITIES: usize = 4;
 
 /// Transactions of a block on average. More of them make runs slower and test nothing more.
 const TRANSACTIONS_PER_BLOCK: u32 = 3;
+
+/// How many forks of the chain there are. More of them cost time to sign and show nothing more.
+pub const FORKS: usize = 3;
+
+/// The forks part above the first, second and third of so many parts of the chain: early, so that
+/// a node that starts above all of them still has most of the chain before it.
+const FORK_PARTS: u64 = 8;
 
 /// Why there is no chain to sync.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +48,13 @@ pub struct Fixture {
     /// The last block.
     pub head: BlockRef,
     blocks: Vec<EncodedBlock>,
-    unsigned: SignedBlock,
+    authorities: Authorities,
+    /// Made when somebody first serves one.
+    forks: [OnceLock<Fork>; FORKS],
+    /// One list for each [`Second`], made when somebody first serves one of it.
+    seconds: [OnceLock<Vec<Bytes>>; 2],
+    /// Made when a node first starts above genesis.
+    verified: OnceLock<Vec<VerifiedBlock>>,
 }
 
 /// How a block is made into one that no honest peer can have imported.
@@ -84,16 +100,56 @@ impl Fixture {
         let encoded: Vec<_> = chain.blocks().collect();
         let last = encoded.last().unwrap_or_else(|| chain.genesis());
         // All runs sync this chain: what one has found valid, the next need not check again.
-        let verifier = Verifier::new(Arc::clone(chain.spec())).remembering(2 * encoded.len());
-        let nobody = SignerSet::below(AUTHORITIES, []);
-        let approval = chain.authorities().approve(&last.root(), nobody);
+        let signatures = 2 * (1 + FORKS) * encoded.len();
+        let verifier = Verifier::new(Arc::clone(chain.spec())).remembering(signatures);
         Ok(Self {
             genesis: Genesis::from_block(chain.genesis().clone())?,
             verifier: Arc::new(verifier),
             head: last.block_ref(),
-            unsigned: SignedBlock { message: last.to_block().message, approval },
             blocks: encoded,
+            authorities: chain.authorities().clone(),
+            forks: Default::default(),
+            seconds: Default::default(),
+            verified: OnceLock::new(),
         })
+    }
+
+    /// The last height that fork `number`, counted from 0, shares with the chain.
+    pub fn fork_parts_above(&self, number: usize) -> Height {
+        fork_parts_above(self.head.height.get(), number)
+    }
+
+    /// Fork `number`, counted from 0; `None` from [`FORKS`] on.
+    pub fn fork(&self, number: usize) -> Option<&Fork> {
+        let parts_above = self.fork_parts_above(number);
+        let make = || Fork::new(&self.blocks, &self.authorities, parts_above, number);
+        self.forks.get(number).map(|fork| fork.get_or_init(make))
+    }
+
+    /// Another block for `height`, which no honest peer can have.
+    pub fn second(&self, height: Height, how: Second) -> Option<Bytes> {
+        let index = usize::try_from(height.get()).ok()?.checked_sub(1)?;
+        let [few, firsts] = &self.seconds;
+        let seconds = match how {
+            Second::TooFew => few,
+            Second::ApprovalOfTheFirst => firsts,
+        };
+        let make = || {
+            let blocks = self.blocks.iter();
+            blocks.map(|first| other_blocks::second(first, &self.authorities, how)).collect()
+        };
+        seconds.get_or_init(make).get(index).cloned()
+    }
+
+    /// The blocks from 1 to `height`, verified: what the store of a node that is there holds.
+    pub fn verified_to(&self, height: Height) -> &[VerifiedBlock] {
+        let verified = self.verified.get_or_init(|| {
+            let verify = |block: &EncodedBlock| self.verifier.verify(block.clone());
+            let blocks = self.blocks.iter().map(verify);
+            blocks.collect::<Result<_, _>>().expect("the generator makes valid blocks")
+        });
+        let count = usize::try_from(height.get()).unwrap_or(usize::MAX).min(verified.len());
+        verified.get(..count).unwrap_or_default()
     }
 
     /// The bytes of the block at `height`; `None` for genesis and above the head.
@@ -115,10 +171,12 @@ impl Fixture {
                 approval.bits = honest.approval().bits;
                 approval
             }
-            Lie::NoMajority => self.unsigned.approval.clone(),
+            Lie::NoMajority => {
+                let nobody = SignerSet::below(AUTHORITIES, []);
+                self.authorities.approve(&honest.root(), nobody)
+            }
         };
-        let message = honest.to_block().message;
-        Some(SignedBlock { message, approval }.encode().into())
+        Some(other_blocks::approved(honest, approval))
     }
 
     fn at(&self, height: Height) -> Option<&EncodedBlock> {
@@ -127,8 +185,17 @@ impl Fixture {
     }
 }
 
+/// The last height that fork `number` of a chain with its head at `head` shares with it, at least
+/// 1: peers are asked for block 1 to see which chain they serve.
+pub fn fork_parts_above(head: u64, number: usize) -> Height {
+    let part = u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
+    Height::new((head / FORK_PARTS).saturating_mul(part).clamp(1, head.max(1)))
+}
+
 #[cfg(test)]
 mod tests {
+    use alys_sync::consensus::links;
+
     use super::*;
 
     #[test]
@@ -150,5 +217,41 @@ mod tests {
         }
         assert_eq!(fixture.block(Height::GENESIS), None);
         assert_eq!(fixture.block(Height::new(6)), None);
+    }
+
+    #[test]
+    fn second_block_is_another_one_of_its_height_and_a_provable_lie() {
+        let fixture = Fixture::new(5).unwrap();
+        for how in Second::ALL {
+            for number in 1..=5 {
+                let height = Height::new(number);
+                let second = EncodedBlock::decode(fixture.second(height, how).unwrap()).unwrap();
+                assert_eq!(second.height(), height);
+                assert_ne!(Some(second.raw()), fixture.block(height).as_ref());
+                let fault = fixture.verifier.verify(second).unwrap_err();
+                assert!(fault.is_provable_lie(), "{how:?}: {fault}");
+            }
+        }
+    }
+
+    #[test]
+    fn forks_are_chains_of_valid_blocks_that_part_where_they_say() {
+        let fixture = Fixture::new(24).unwrap();
+        for number in 0..FORKS {
+            let fork = fixture.fork(number).unwrap();
+            let parts_above = fork.parts_above();
+            assert_eq!(parts_above, fixture.fork_parts_above(number));
+            assert!(fork.block(parts_above).is_none());
+            let mut tip = fixture.verified_to(parts_above).last().unwrap().link_point();
+            for number in parts_above.get() + 1..=24 {
+                let height = Height::new(number);
+                let block = fixture.verifier.verify(fork.block(height).unwrap().clone()).unwrap();
+                links(&tip, &block).unwrap();
+                assert_ne!(Some(block.raw()), fixture.block(height).as_ref());
+                tip = block.link_point();
+            }
+            assert!(fork.block(Height::new(25)).is_none());
+        }
+        assert!(fixture.fork(FORKS).is_none());
     }
 }

@@ -8,12 +8,17 @@
 //! - [`plan`]: from a seed to everything that a run does.
 //! - [`world`]: the simulated ports.
 //! - [`adversaries`]: what peers do, a file each.
-//! - [`run`]: one run, from start to shutdown; a fault phase, then a heal phase.
+//! - [`run`]: one run, from start to shutdown.
 //! - [`trace`]: what happened, and its hash.
 //! - [`invariants`]: what must hold of every trace, a file each; `VALIDATION.md` lists the planted
 //!   bug that each of them finds.
-//! - [`children`]: many runs, and their report.
+//! - [`many`]: many runs at once.
+//! - [`children`]: runs with killed children, and the report on them.
+//! - [`byzantine`]: runs among byzantine peers, and the report on them.
+//! - [`partition`]: runs in which the way to peers is cut, and the report on them.
+//! - [`abuse`]: real processes, one of which abuses the node that is measured.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
+//! - [`regret`]: what choosing peers by what is known costs against always choosing the best.
 //!
 //! How far a seed replays: a run has one thread and paused time; random numbers come from the
 //! seed alone; blocking jobs of the store run one at a time, and only while the one thread has
@@ -21,12 +26,18 @@
 //! within one build of one machine. Nothing is promised across builds, for what tasks do at one
 //! instant of virtual time is the scheduler's order of them.
 
+pub mod abuse;
 pub mod adversaries;
+pub mod byzantine;
 pub mod children;
 pub mod fixture;
 pub mod invariants;
 pub mod links;
+pub mod many;
+pub mod partition;
 pub mod plan;
+pub mod regret;
 pub mod run;
+pub mod stage;
 pub mod trace;
 pub mod world;

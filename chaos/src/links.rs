@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     adversaries::Role,
     fixture::{Fixture, FixtureError},
-    plan::{PeerPlan, Plan},
+    plan::{Course, PeerPlan, Plan},
     run::{RunError, run},
     trace::Event,
     world::LinkSpeed,
@@ -93,10 +93,11 @@ fn measure_one(
     config.download.bytes_per_second_max = options.bytes_per_second_max;
     let plan = Plan {
         seed: 0,
+        start: Height::GENESIS,
         peers: (0..options.peers as u64).map(peer).collect(),
         killed_before_start: None,
         kills: Vec::new(),
-        faults_for: Duration::ZERO,
+        course: Course::Healing { faults_for: Duration::ZERO },
         write_takes: Duration::ZERO,
         healed_link: speed,
         config,

@@ -1,4 +1,4 @@
-//! The `chaos` command: seeded runs with killed children, and replays of single seeds.
+//! The `chaos` command: seeded runs of all scenarios, and replays of single seeds.
 //!
 //! People read stderr; the last line of stdout is one JSON object. Exit codes: 0 when all
 //! invariants held, 1 when one broke, 2 when nothing could be run.
@@ -6,10 +6,15 @@
 use std::{error::Error, num::NonZeroU64, process::ExitCode, sync::Arc, time::Duration};
 
 use chaos::{
-    children::{Options, run_all},
+    abuse::{self, AbuseOptions},
+    byzantine::run_byzantine,
+    children::run_all,
     fixture::Fixture,
     links::{self, LinkOptions},
-    plan::Plan,
+    many::Options,
+    partition::run_partition,
+    plan::{self, Plan},
+    regret::{RegretOptions, simulate},
     run::{Outcome, run},
 };
 use clap::{Parser, Subcommand};
@@ -42,6 +47,28 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// Syncs among peers of which up to half are byzantine, and stay it.
+    Byzantine {
+        #[command(flatten)]
+        seeds: SeedsArgs,
+    },
+    /// Cuts the way to peers for 30 s and lets it come back.
+    Partition {
+        #[command(flatten)]
+        seeds: SeedsArgs,
+    },
+    /// Measures what a client that abuses a node costs its sync and its honest clients, with real
+    /// processes on this machine.
+    Abuse {
+        #[command(flatten)]
+        abuse: AbuseArgs,
+    },
+    /// A process of `abuse`.
+    #[command(hide = true)]
+    AbuseRole {
+        #[command(flatten)]
+        role: abuse::RoleArgs,
+    },
     /// Measures how much of the links of honest peers a sync uses, in virtual time.
     Links {
         /// Blocks of the chain to sync.
@@ -66,6 +93,21 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// Simulates what choosing peers costs against always choosing the best, in virtual time.
+    Regret {
+        /// Worlds of peers of each kind: fixed, drifting, switching.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        worlds: u64,
+        /// Choices in each world.
+        #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(2..))]
+        rounds: u64,
+        /// The seed of the first world; the next world has the next seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
     /// Runs one seed and tells the hash of what happened.
     Run {
         #[command(flatten)]
@@ -82,7 +124,58 @@ enum Scenario {
 }
 
 #[derive(clap::Args)]
+struct SeedsArgs {
+    /// How many runs.
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// The seed of the first run; the next run has the next seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Blocks of the chain to sync.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(60..))]
+    blocks: u64,
+    /// Runs at once; 0 for one on each core.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+    /// Print nothing but the JSON report.
+    #[arg(long)]
+    json: bool,
+}
+
+impl SeedsArgs {
+    fn options(&self) -> Options {
+        let Self { seeds: runs, seed, blocks, jobs, .. } = *self;
+        Options { runs, seed, blocks, jobs }
+    }
+}
+
+#[derive(clap::Args)]
+struct AbuseArgs {
+    /// Pairs of runs, with and without the abuser, for each kind of abuser.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+    /// Blocks that the node has from the start, which the clients download.
+    #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(1..))]
+    held: u64,
+    /// Blocks that the node syncs.
+    #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: u64,
+    /// Requests that the abuser sends in a second.
+    #[arg(long, default_value_t = 1_000)]
+    requests_per_second: u32,
+    /// The most blocks that an honest client takes in a second; 0 for as many as it gets.
+    #[arg(long, default_value_t = 0)]
+    client_blocks_per_second: u64,
+    /// Print nothing but the JSON report.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
 struct SeedArgs {
+    /// Which runs the seed stands for.
+    #[arg(long, value_enum, default_value_t = plan::Scenario::Children)]
+    scenario: plan::Scenario,
     /// The seed.
     #[arg(long)]
     seed: u64,
@@ -99,6 +192,10 @@ fn main() -> ExitCode {
         Scenario::Children { runs, seed, blocks, jobs, json } => {
             children(Options { runs, seed, blocks, jobs }, json)
         }
+        Scenario::Byzantine { seeds } => byzantine(&seeds),
+        Scenario::Partition { seeds } => partition(&seeds),
+        Scenario::Abuse { abuse } => measure_abuse(&abuse),
+        Scenario::AbuseRole { role } => abuse::play(&role).map(|()| true),
         Scenario::Links {
             blocks,
             transaction_bytes,
@@ -118,6 +215,9 @@ fn main() -> ExitCode {
                 bytes_per_second_max: limit_megabits.map(bytes).and_then(NonZeroU64::new),
             };
             measure(&options, json)
+        }
+        Scenario::Regret { worlds, rounds, seed, json } => {
+            regret(RegretOptions { worlds, rounds, seed }, json)
         }
         Scenario::Run { seed } => run_seed(&seed),
         Scenario::Replay { seed, hash } => replay(&seed, hash),
@@ -140,7 +240,7 @@ fn main() -> ExitCode {
 fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
     let report = run_all(options, |outcome| {
         if !outcome.broken.is_empty() {
-            complain(outcome, options.blocks);
+            complain(outcome, plan::Scenario::Children, options.blocks);
         } else if !json {
             eprintln!(
                 "seed {}: {} peers, {} kills, {} events, synced after {:.1} s: all invariants held",
@@ -154,6 +254,54 @@ fn children(options: Options, json: bool) -> Result<bool, Box<dyn Error>> {
     })?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.failed_seeds.is_empty() && report.completed == report.runs)
+}
+
+fn byzantine(args: &SeedsArgs) -> Result<bool, Box<dyn Error>> {
+    let report = run_byzantine(args.options(), |outcome| {
+        if !outcome.broken.is_empty() {
+            complain(outcome, plan::Scenario::Byzantine, args.blocks);
+        } else if !args.json {
+            eprintln!(
+                "seed {}: {} peers, {} events, synced after {:.1} s: all invariants held",
+                outcome.plan.seed,
+                outcome.plan.peers.len(),
+                outcome.events.len(),
+                outcome.synced_at().unwrap_or_default().as_secs_f64(),
+            );
+        }
+    })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn partition(args: &SeedsArgs) -> Result<bool, Box<dyn Error>> {
+    let report = run_partition(args.options(), |outcome, broken| {
+        complain(outcome, plan::Scenario::Partition, args.blocks);
+        for what in broken {
+            eprintln!("seed {}: BROKEN {what}", outcome.plan.seed);
+            eprintln!("{}", reproduce(outcome, plan::Scenario::Partition, args.blocks));
+        }
+        if !args.json && outcome.broken.is_empty() && broken.is_empty() {
+            eprintln!("seed {}: all bounds kept", outcome.plan.seed);
+        }
+    })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn measure_abuse(args: &AbuseArgs) -> Result<bool, Box<dyn Error>> {
+    let AbuseArgs { pairs, held, blocks, requests_per_second, client_blocks_per_second, json } =
+        *args;
+    let options =
+        AbuseOptions { pairs, held, blocks, requests_per_second, client_blocks_per_second };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(abuse::measure(options, |[without, with]| {
+        if !json {
+            eprintln!("without the abuser: {without:?}\nwith the abuser: {with:?}");
+        }
+    }))?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
 }
 
 fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
@@ -175,16 +323,34 @@ fn measure(options: &LinkOptions, json: bool) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
+fn regret(options: RegretOptions, json: bool) -> Result<bool, Box<dyn Error>> {
+    let report = simulate(options);
+    if !json {
+        eprintln!("lost of what the best peer would have brought, in the second half of each run:");
+        for (strategy, changes) in &report.strategies {
+            eprint!("{strategy:<20}");
+            for (change, regret) in changes {
+                let change = format!("{change:?}").to_lowercase();
+                eprint!("  {change} {:>5.1} %", regret.fraction_last_half * 1e2);
+            }
+            eprintln!();
+        }
+    }
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(true)
+}
+
 fn run_seed(args: &SeedArgs) -> Result<bool, Box<dyn Error>> {
     let fixture = Arc::new(Fixture::new(args.blocks)?);
-    let outcome = shown(args, run(&Plan::from_seed(args.seed, args.blocks), &fixture, None)?);
+    let plan = Plan::of(args.scenario, args.seed, args.blocks);
+    let outcome = shown(args, run(&plan, &fixture, None)?);
     println!("{}", line(args, &outcome, None));
     Ok(outcome.broken.is_empty())
 }
 
 fn replay(args: &SeedArgs, hash: Option<String>) -> Result<bool, Box<dyn Error>> {
     let fixture = Arc::new(Fixture::new(args.blocks)?);
-    let plan = Plan::from_seed(args.seed, args.blocks);
+    let plan = Plan::of(args.scenario, args.seed, args.blocks);
     let outcome = shown(args, run(&plan, &fixture, None)?);
     let expected = match hash {
         Some(hash) => hash,
@@ -210,7 +376,7 @@ fn shown(args: &SeedArgs, outcome: Outcome) -> Outcome {
             eprintln!("{:>12.3} ms  {:?}", stamped.at.as_secs_f64() * 1e3, stamped.event);
         }
     }
-    complain(&outcome, args.blocks);
+    complain(&outcome, args.scenario, args.blocks);
     outcome
 }
 
@@ -227,13 +393,17 @@ fn line(args: &SeedArgs, outcome: &Outcome, same: Option<bool>) -> serde_json::V
     line
 }
 
-fn complain(outcome: &Outcome, blocks: u64) {
+fn complain(outcome: &Outcome, scenario: plan::Scenario, blocks: u64) {
     for broken in &outcome.broken {
-        let seed = outcome.plan.seed;
-        eprintln!("seed {seed}: BROKEN {broken}");
-        eprintln!(
-            "  reproduce: cargo run --release -p chaos -- replay --seed {seed} --blocks {blocks} \
-             --events"
-        );
+        eprintln!("seed {}: BROKEN {broken}", outcome.plan.seed);
+        eprintln!("{}", reproduce(outcome, scenario, blocks));
     }
+}
+
+fn reproduce(outcome: &Outcome, scenario: plan::Scenario, blocks: u64) -> String {
+    let seed = outcome.plan.seed;
+    format!(
+        "  reproduce: cargo run --release -p chaos -- replay --scenario {scenario} --seed {seed} \
+         --blocks {blocks} --events"
+    )
 }

@@ -1,10 +1,14 @@
-//! From a seed to everything that one run does: peers, links, settings and kills.
+//! From a seed to everything that one run does: peers, links, settings and what goes wrong.
 
-use std::time::Duration;
+mod byzantine;
+mod partition;
+
+use std::{fmt, time::Duration};
 
 use alys_sync::{config::SyncConfig, tree::Child, types::Height};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
+pub use self::partition::Cut;
 use crate::{adversaries::Role, fixture::Lie, world::LinkSpeed};
 
 /// Most kills of one run. Source: well below the restarts that the tree bears in a minute (30), so
@@ -45,19 +49,61 @@ pub struct Kill {
     pub pause: Duration,
 }
 
+/// Which runs a seed stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Children are killed among peers of all kinds.
+    Children,
+    /// Up to half of the peers are byzantine, and stay it.
+    Byzantine,
+    /// The way to peers is cut for a while.
+    Partition,
+}
+
+impl Scenario {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Children, Self::Byzantine, Self::Partition];
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Children => "children",
+            Self::Byzantine => "byzantine",
+            Self::Partition => "partition",
+        })
+    }
+}
+
+/// How a run goes on once the node was told to sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// Faults, until all kills are done; then everything heals, and the sync must complete.
+    Healing {
+        /// The least duration of the fault phase.
+        faults_for: Duration,
+    },
+    /// Nothing heals: the sync must complete among peers that stay what they are.
+    Unhealed,
+    /// The way to peers is cut and comes back; then the sync must complete.
+    Cut(Cut),
+}
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// What it came from.
     pub seed: u64,
+    /// The height that the node has from the start.
+    pub start: Height,
     /// Who serves.
     pub peers: Vec<PeerPlan>,
     /// Who is killed just before the node is told to sync.
     pub killed_before_start: Option<Child>,
     /// Who is killed after that, in order.
     pub kills: Vec<Kill>,
-    /// The least duration of the fault phase; it lasts until all kills are done.
-    pub faults_for: Duration,
+    /// How it goes on.
+    pub course: Course,
     /// All links once the faults are over.
     pub healed_link: LinkSpeed,
     /// How long a write of the store takes.
@@ -67,16 +113,26 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The run of `seed` on a chain of `blocks` blocks.
+    /// The run of `scenario` that `seed` stands for, on a chain of `blocks` blocks.
+    pub fn of(scenario: Scenario, seed: u64, blocks: u64) -> Self {
+        match scenario {
+            Scenario::Children => Self::from_seed(seed, blocks),
+            Scenario::Byzantine => Self::byzantine(seed, blocks),
+            Scenario::Partition => Self::partition(seed, blocks),
+        }
+    }
+
+    /// The run of killed children that `seed` stands for, on a chain of `blocks` blocks.
     pub fn from_seed(seed: u64, blocks: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let rng = &mut rng;
         Self {
             seed,
+            start: Height::GENESIS,
             peers: peers(rng, blocks),
             killed_before_start: rng.random_ratio(1, 6).then(|| child(rng)),
             kills: kills(rng, blocks),
-            faults_for: millis(rng, 500, 6_000),
+            course: Course::Healing { faults_for: millis(rng, 500, 6_000) },
             healed_link: HEALED_LINK,
             // Half of the stores are slow ones: then kills meet writes under way.
             write_takes: if rng.random() { millis(rng, 1, 40) } else { Duration::ZERO },
@@ -95,19 +151,13 @@ fn peers(rng: &mut StdRng, blocks: u64) -> Vec<PeerPlan> {
     let others = rng.random_range(0..=OTHERS_MAX);
     let mut roles = vec![Role::Honest; honest];
     roles.extend((0..others).map(|_| other_role(rng, blocks)));
-    roles
-        .into_iter()
-        .map(|role| PeerPlan {
-            role,
-            seed: rng.random(),
-            // From a bad mobile line to a fair one: the sync takes seconds, so that kills and
-            // faults meet it at work.
-            speed: LinkSpeed {
-                delay: millis(rng, 1, 150),
-                bytes_per_second: rng.random_range(15_000..=400_000),
-            },
-        })
-        .collect()
+    roles.into_iter().map(|role| PeerPlan { role, seed: rng.random(), speed: speed(rng) }).collect()
+}
+
+/// From a bad mobile line to a fair one: the sync takes seconds, so that kills and faults meet it
+/// at work.
+fn speed(rng: &mut StdRng) -> LinkSpeed {
+    LinkSpeed { delay: millis(rng, 1, 150), bytes_per_second: rng.random_range(15_000..=400_000) }
 }
 
 fn other_role(rng: &mut StdRng, blocks: u64) -> Role {

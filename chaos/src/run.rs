@@ -1,31 +1,18 @@
-//! One run: a node from start to shutdown, faults first, then none, and what came of it.
+//! One run: a node from start to shutdown, everything that goes wrong meanwhile, and what came of
+//! it.
 
 use std::{sync::Arc, time::Duration};
 
-use alys_sync::{
-    adapters::memory::MemoryChain,
-    coordinator::{Phase, SyncStatus},
-    node::{Node, NodeError, Ports},
-    ports::{Chain as _, Compute, InlineCompute},
-    tree::Child,
-};
-use supervisors::{Report, ReportStream};
-use tokio::{
-    runtime::{Builder, Handle},
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use alys_sync::{coordinator::Phase, tree::Child, types::Height};
+use tokio::{runtime::Builder, time::sleep};
 
 use crate::{
     fixture::Fixture,
     invariants::{Broken, Facts, check_all},
-    plan::{Kill, Plan},
-    trace::{Event, PeerIndex, Stamped, Trace, hash},
-    world::{
-        LossyCompute, RecordingChain, RecordingJournal, SeededEntropy, SimPeer, SimStarter,
-        StoreFault, Turnstile, VirtualClock, World,
-    },
+    plan::{Course, Cut, Kill, Plan},
+    stage::{Stage, StageError},
+    trace::{Event, PeerIndex, Stamped, hash},
+    world::{StoreFault, Turnstile},
 };
 
 /// How long a kill waits for its height before it is done anyway. Unit: virtual time. Too low:
@@ -37,22 +24,18 @@ const KILL_WAIT_MAX: Duration = Duration::from_secs(15);
 /// one after the other. Too low: alarms that are none. Too high: a stuck run is found later.
 const HEALED_SYNC_MAX: Duration = Duration::from_secs(120);
 
-/// How often the run looks at the node's status. Unit: virtual time. Too low: idle work. Too high:
-/// kills cluster on few moments.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How long a sync may take among peers that stay what they are. Unit: virtual time. Source: the
+/// chain takes a minute over the slowest two links alone, and the pauses of a healthy node come on
+/// top. Too low: alarms that are none. Too high: a stuck run is found later.
+const UNHEALED_SYNC_MAX: Duration = Duration::from_secs(300);
 
-/// Between the sync and the shutdown: a child killed last has this long to come back. Unit: virtual
-/// time, more than a child is allowed.
-const LINGER: Duration = Duration::from_millis(500);
+/// From the node's word that the way to peers is back to the look at what it thinks of them. Unit:
+/// virtual time. Figures are shown four times a second.
+const SETTLED_WITHIN: Duration = Duration::from_millis(300);
 
-/// How long probes may hold memory after the sync. Unit: virtual time.
-const SETTLE_MAX: Duration = Duration::from_secs(10);
-
-/// How long children may take to stop. Unit: virtual time.
-const SHUTDOWN_MAX: Duration = Duration::from_secs(30);
-
-/// After the shutdown, timers of stopped actors have this long to notice. Unit: virtual time.
-const TIMERS_END: Duration = Duration::from_secs(1);
+/// From the moment at which the way to peers is back to that look, at most. Unit: virtual time.
+/// Source: the product's promise: by then nobody is worse off.
+const JUDGED_AFTER: Duration = Duration::from_secs(5);
 
 /// A bug that is put into a run on purpose, to see that it is found. See `VALIDATION.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +78,9 @@ pub enum RunError {
     /// There is no runtime.
     #[error("the runtime does not start")]
     Runtime(#[from] std::io::Error),
-    /// The node did not start.
-    #[error("the node does not start")]
-    Node(#[from] NodeError),
+    /// There is no node to watch.
+    #[error(transparent)]
+    Stage(#[from] StageError),
 }
 
 /// Runs `plan` on the chain of `fixture` and checks all invariants.
@@ -127,141 +110,64 @@ pub fn run(plan: &Plan, fixture: &Arc<Fixture>, plant: Option<Plant>) -> Result<
     Ok(Outcome { plan: plan.clone(), hash: hash(&events), events, broken })
 }
 
-/// A node in its world.
-struct Stage {
-    node: Node,
-    world: Arc<World>,
-    trace: Trace,
-    watchers: [JoinHandle<()>; 2],
-}
-
 async fn drive(
     plan: &Plan,
     fixture: &Arc<Fixture>,
     plant: Option<Plant>,
     turnstile: &Turnstile,
-) -> Result<Vec<Stamped>, RunError> {
-    let stage = set(plan, fixture, plant, turnstile).await?;
+) -> Result<Vec<Stamped>, StageError> {
+    let stage = Stage::set(plan, fixture, plant, turnstile).await?;
     if let Some(child) = plan.killed_before_start {
         kill(&stage, child, false);
     }
-    // A coordinator that is restarting does not answer: who commands tries again.
-    while stage.node.start_sync(None).await.is_err() {
-        sleep(LOOK_EVERY).await;
+    let head = fixture.head.height;
+    if let Course::Cut(cut) = plan.course {
+        stage.world.set_head(cut.head);
     }
-    for planned in &plan.kills {
-        strike(&stage, planned).await;
-    }
-    sleep(plan.faults_for.saturating_sub(stage.trace.now())).await;
-    stage.world.heal();
-    let done = |status: &SyncStatus| {
-        matches!(status.phase, Phase::Synced { .. }) && status.current_height == fixture.head.height
-    };
-    let synced = until(&stage.node, HEALED_SYNC_MAX, done).await;
-    let status = stage.node.status();
-    let head = alys_sync::types::BlockRef { height: status.current_height, root: status.head };
-    stage.trace.record(if synced { Event::Synced { head } } else { Event::GaveUp { head } });
-    Ok(end(stage).await)
-}
-
-async fn set(
-    plan: &Plan,
-    fixture: &Arc<Fixture>,
-    plant: Option<Plant>,
-    turnstile: &Turnstile,
-) -> Result<Stage, NodeError> {
-    let trace = Trace::start();
-    let peers = plan.peers.iter().enumerate();
-    let peers: Vec<_> =
-        peers.map(|(at, peer)| SimPeer::new(PeerIndex(at), peer, plan.healed_link)).collect();
-    let mut config = plan.config.clone();
-    config.peers.bootnodes = peers.iter().map(|peer| peer.address.clone()).collect();
-    let world = Arc::new(World::new(Arc::clone(fixture), peers, trace.clone()));
-    let mut store_fault = None;
-    let mut compute: Arc<dyn Compute> = Arc::new(InlineCompute);
-    match plant {
-        Some(Plant::Store(fault)) => store_fault = Some(fault),
-        Some(Plant::LostVerification { jobs_before }) => {
-            compute = Arc::new(LossyCompute::keeping_the_job_after(jobs_before));
-        }
-        Some(Plant::TakenForHonest(_)) | None => {}
-    }
-    let chain = MemoryChain::new(&fixture.genesis);
-    let (recorder, gate) = (trace.clone(), turnstile.clone());
-    let chain = RecordingChain::new(chain, recorder, gate, plan.write_takes, store_fault);
-    debug_assert_eq!(chain.genesis(), fixture.genesis.root());
-    let ports = Ports {
-        spec: Arc::new(fixture.verifier.spec().clone()),
-        verifier: Arc::clone(&fixture.verifier),
-        chain: Arc::new(chain),
-        journal: Arc::new(RecordingJournal::new(turnstile.clone())),
-        network: Arc::new(SimStarter::new(Arc::clone(&world))),
-        compute,
-        entropy: Arc::new(SeededEntropy::new(plan.config.seed)),
-        clock: Arc::new(VirtualClock::start()),
-    };
-    let node = Node::start(config, ports).await?;
-    let watchers = [
-        tokio::spawn(follow_reports(node.reports(), trace.clone())),
-        tokio::spawn(follow_status(node.watch(), trace.clone())),
-    ];
-    Ok(Stage { node, world, trace, watchers })
-}
-
-async fn follow_reports(mut reports: ReportStream, trace: Trace) {
-    while let Some(report) = reports.next().await {
-        match report {
-            Report::Started { id: child, incarnation } => {
-                trace.record(Event::Started { child, incarnation });
+    stage.start_sync().await;
+    match plan.course {
+        Course::Healing { faults_for } => {
+            for planned in &plan.kills {
+                strike(&stage, planned).await;
             }
-            Report::Exited { id: child, incarnation, .. } => {
-                trace.record(Event::Exited { child, incarnation });
-            }
-            Report::RestartScheduled { id: child, restarts_in_period: in_period, .. } => {
-                trace.record(Event::Restarting { child, in_period });
-            }
-            Report::Escalated(_) | Report::Lagged { .. } => trace.record(Event::TreeEnded),
-            // The tree is told to stop in the end; whether it ended before shows in the status.
-            Report::GraceExceeded { .. }
-            | Report::Stuck { .. }
-            | Report::LeftDown { .. }
-            | Report::Stopped { .. } => {}
+            sleep(faults_for.saturating_sub(stage.trace.now())).await;
+            stage.world.heal();
+            stage.until_synced(HEALED_SYNC_MAX, head).await;
+        }
+        Course::Unhealed => stage.until_synced(UNHEALED_SYNC_MAX, head).await,
+        Course::Cut(cut) => {
+            cut_off(&stage, &cut, head).await;
+            stage.until_synced(HEALED_SYNC_MAX, head).await;
         }
     }
+    Ok(stage.end().await)
 }
 
-async fn follow_status(mut status: watch::Receiver<SyncStatus>, trace: Trace) {
-    let mut last = None;
-    while status.changed().await.is_ok() {
-        let shown = {
-            let status = status.borrow_and_update();
-            (status.phase.name(), status.current_height, status.usable_peers)
-        };
-        if last != Some(shown) {
-            last = Some(shown);
-            let (phase, height, usable_peers) = shown;
-            trace.record(Event::Status { phase, height, usable_peers });
-        }
-    }
-}
-
-/// Waits until the status is as wanted; whether it came to that. Two tasks that wait for the same
-/// watch channel would be woken in an order that differs from run to run.
-async fn until(node: &Node, within: Duration, wanted: impl Fn(&SyncStatus) -> bool) -> bool {
-    let begun = Instant::now();
-    while !wanted(&node.status()) {
-        if begun.elapsed() >= within {
-            return false;
-        }
-        sleep(LOOK_EVERY).await;
-    }
-    true
+/// Cuts the way to peers and lets it come back; by then the network has made all its blocks.
+async fn cut_off(stage: &Stage, cut: &Cut, head: Height) {
+    // A node that does not come so far is cut off where it is.
+    let _ = stage
+        .until(UNHEALED_SYNC_MAX, |status| {
+            let synced = matches!(status.phase, Phase::Synced { .. });
+            status.current_height >= cut.height && (synced || !cut.is_idle())
+        })
+        .await;
+    sleep(cut.pause).await;
+    stage.note_judgements();
+    stage.trace.record(Event::Cut { peers: cut.peers });
+    stage.world.cut_off(cut.peers, cut.kind, cut.lasts);
+    sleep(cut.lasts).await;
+    stage.trace.record(Event::LinkBack);
+    stage.world.set_head(head);
+    // What the links do to peers afterwards is no matter of the cut.
+    let _ = stage.until(JUDGED_AFTER, |status| status.link_cut.is_none()).await;
+    sleep(SETTLED_WITHIN).await;
+    stage.note_judgements();
 }
 
 async fn strike(stage: &Stage, planned: &Kill) {
     // A height that is not reached in time does not save the child.
-    let _ =
-        until(&stage.node, KILL_WAIT_MAX, |status| status.current_height >= planned.height).await;
+    let _ = stage.until(KILL_WAIT_MAX, |status| status.current_height >= planned.height).await;
     sleep(planned.pause).await;
     // A scheduler that is down has nothing in flight.
     let busy = stage.node.window().await.is_ok_and(|window| {
@@ -277,29 +183,4 @@ fn kill(stage: &Stage, child: Child, busy: bool) {
     } else {
         stage.trace.record(Event::KillMissed { child });
     }
-}
-
-async fn end(stage: Stage) -> Vec<Stamped> {
-    let Stage { node, world, trace, watchers } = stage;
-    sleep(LINGER).await;
-    let begun = Instant::now();
-    while node.budget().used > 0 && begun.elapsed() < SETTLE_MAX {
-        sleep(LOOK_EVERY).await;
-    }
-    let settled = node.budget();
-    trace.record(Event::ShuttingDown { used: settled.used });
-    if node.shutdown(SHUTDOWN_MAX).await.is_err() {
-        trace.record(Event::TreeEnded);
-    }
-    let budget = node.budget();
-    drop(node);
-    sleep(TIMERS_END).await;
-    for watcher in watchers {
-        watcher.abort();
-        // Aborted or done: either way it is over.
-        let _ = watcher.await;
-    }
-    let tasks = Handle::current().metrics().num_alive_tasks();
-    trace.record(Event::Ended { budget, tasks, replies: world.open_replies() });
-    trace.events()
 }

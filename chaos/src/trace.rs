@@ -54,6 +54,14 @@ pub enum Event {
     Status { phase: &'static str, height: Height, usable_peers: usize },
     /// All faults are over.
     Healed,
+    /// Nothing gets through to the first `peers` peers from now on.
+    Cut { peers: usize },
+    /// The way to peers is back.
+    LinkBack,
+    /// The node says, or says no longer, that its own link is cut.
+    Partition { told: bool },
+    /// What the node thinks of a peer: its score, in thousandths, and whether it is kept out.
+    Judged { peer: PeerIndex, score: u16, banned: bool },
     /// The node says synced, with its head.
     Synced { head: BlockRef },
     /// The node did not become synced to the true head in its time.

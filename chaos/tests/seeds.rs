@@ -1,13 +1,19 @@
 //! A few seeds of whole runs, and how far they repeat.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test is about the few events that it names")]
+
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use chaos::{
-    children::{Options, run_all},
+    byzantine::run_byzantine,
+    children::run_all,
     fixture::Fixture,
     links::{LinkOptions, measure},
-    plan::Plan,
+    many::Options,
+    plan::{Course, Plan, Scenario},
     run::run,
+    trace::{Event, Stamped},
+    world::OutageKind,
 };
 
 #[test]
@@ -27,13 +33,57 @@ fn killed_children_come_back_and_every_sync_completes() {
 }
 
 #[test]
+fn sync_completes_among_byzantine_peers_and_only_liars_are_thrown_out() {
+    let options = Options { runs: 60, seed: 1, blocks: 200, jobs: 2 };
+    let report = run_byzantine(options, |outcome| {
+        for broken in &outcome.broken {
+            eprintln!("seed {}: {broken}", outcome.plan.seed);
+        }
+    })
+    .unwrap();
+    assert!(report.is_kept(), "{report:?}");
+    assert!(report.liars_out > 0, "nobody came to be thrown out: {report:?}");
+}
+
+#[test]
+fn sync_completes_after_a_cut_and_old_connections_stay_silent_for_long() {
+    let fixture = Arc::new(Fixture::new(200).unwrap());
+    let (mut silent, mut gone) = (0, 0);
+    for seed in 1..=30 {
+        let plan = Plan::partition(seed, 200);
+        let Course::Cut(cut) = plan.course else { panic!("nothing is cut: {plan:?}") };
+        let outcome = run(&plan, &fixture, None).unwrap();
+        assert_eq!(outcome.broken, [], "seed {seed}");
+        if cut.peers < plan.peers.len() {
+            continue;
+        }
+        let (mut cut_off, mut left) = (false, 0);
+        for Stamped { event, .. } in &outcome.events {
+            match event {
+                Event::Cut { .. } => cut_off = true,
+                Event::LinkBack => cut_off = false,
+                Event::Left { .. } => left += usize::from(cut_off),
+                Event::Delivered { .. } => assert!(!cut_off, "seed {seed}: a block came through"),
+                _ => {}
+            }
+        }
+        let closed = cut.kind == OutageKind::Gone;
+        assert_eq!(left, if closed { plan.peers.len() } else { 0 }, "seed {seed}");
+        (silent, gone) = (silent + usize::from(!closed), gone + usize::from(closed));
+    }
+    assert!(silent > 0 && gone > 0, "{silent} silent, {gone} gone");
+}
+
+#[test]
 fn same_seed_gives_the_same_trace_and_another_seed_another() {
     let fixture = Arc::new(Fixture::new(100).unwrap());
-    let hash = |seed| run(&Plan::from_seed(seed, 100), &fixture, None).unwrap().hash;
-    for seed in [3, 11] {
-        let first = hash(seed);
-        assert_eq!(first, hash(seed), "seed {seed}");
-        assert_ne!(first, hash(seed + 1));
+    for scenario in Scenario::ALL {
+        let hash = |seed| run(&Plan::of(scenario, seed, 100), &fixture, None).unwrap().hash;
+        for seed in [3, 11] {
+            let first = hash(seed);
+            assert_eq!(first, hash(seed), "{scenario} {seed}");
+            assert_ne!(first, hash(seed + 1));
+        }
     }
 }
 

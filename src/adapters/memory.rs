@@ -15,7 +15,8 @@ use crate::{
     checkpoint::Checkpoint,
     consensus::{Genesis, LinkPoint, VerifiedBlock, links},
     ports::{BlockSource, Chain, ChainError, Journal},
-    types::{BlockRef, BlockRoot, Height},
+    reputation::StoredPeer,
+    types::{BlockRef, BlockRoot, Height, PeerId},
 };
 
 /// A chain in memory. Clones share it.
@@ -138,6 +139,7 @@ pub struct MemoryJournal {
 #[derive(Debug, Default)]
 struct Records {
     checkpoints: BTreeMap<Height, Checkpoint>,
+    peers: BTreeMap<PeerId, StoredPeer>,
 }
 
 impl MemoryJournal {
@@ -160,5 +162,16 @@ impl Journal for MemoryJournal {
     fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
         self.records().checkpoints.remove(&height);
         Ok(())
+    }
+
+    fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {
+        let peers = &mut self.records().peers;
+        peers.extend(changed.iter().filter_map(|stored| Some((stored.peer()?, stored.clone()))));
+        forgotten.iter().for_each(|peer| drop(peers.remove(peer)));
+        Ok(())
+    }
+
+    fn peers(&self) -> Result<(Vec<StoredPeer>, Vec<ChainError>), ChainError> {
+        Ok((self.records().peers.values().cloned().collect(), Vec::new()))
     }
 }

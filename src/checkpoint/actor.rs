@@ -17,7 +17,8 @@ use crate::{
     config::CheckpointSettings,
     coordinator::CoordinatorHandle,
     ports::{Chain, ChainError, Clock, Journal},
-    types::{BlockRef, Height},
+    reputation::StoredPeer,
+    types::{BlockRef, Height, PeerId},
 };
 
 /// What the checkpoint store needs.
@@ -59,6 +60,8 @@ enum Work {
     Periodic(Height),
     Create(RpcReplyPort<Result<Checkpoint, ChainError>>),
     List(RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>),
+    ReadPeers(RpcReplyPort<Result<Vec<StoredPeer>, ChainError>>),
+    StorePeers(Vec<StoredPeer>, Vec<PeerId>, RpcReplyPort<Result<(), ChainError>>),
 }
 
 impl Actor for CheckpointStore {
@@ -107,6 +110,10 @@ impl Actor for CheckpointStore {
             }
             CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
+            CheckpointMsg::ReadPeers { reply } => state.work.push_back(Work::ReadPeers(reply)),
+            CheckpointMsg::StorePeers { changed, forgotten, reply } => {
+                state.work.push_back(Work::StorePeers(changed, forgotten, reply));
+            }
             CheckpointMsg::Done { made } => {
                 state.working = None;
                 if let Some(made) = made.map_err(JournalFailure)? {
@@ -180,6 +187,20 @@ fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, Chai
         }
         Work::List(reply) => {
             let _ = reply.send(args.journal.checkpoints().map(|(kept, _)| kept));
+            Ok(None)
+        }
+        Work::ReadPeers(reply) => {
+            let read = args.journal.peers().map(|(good, bad)| {
+                for error in bad {
+                    tracing::warn!(%error, "a record of a peer fails its checks and is not used");
+                }
+                good
+            });
+            let _ = reply.send(read);
+            Ok(None)
+        }
+        Work::StorePeers(changed, forgotten, reply) => {
+            let _ = reply.send(args.journal.store_peers(&changed, &forgotten));
             Ok(None)
         }
     }

@@ -69,6 +69,15 @@ impl Journal for JournalDouble {
     fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
         self.inner.remove_checkpoint(height)
     }
+
+    fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {
+        self.write()?;
+        self.inner.store_peers(changed, forgotten)
+    }
+
+    fn peers(&self) -> Result<(Vec<StoredPeer>, Vec<ChainError>), ChainError> {
+        self.inner.peers()
+    }
 }
 
 /// A checkpoint store over doubles, every ten blocks, three kept.

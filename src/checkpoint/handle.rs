@@ -5,13 +5,17 @@ use std::time::Duration;
 use supervisors::{CallError, ChildHandle, SendError};
 
 use super::{Checkpoint, CheckpointMsg};
-use crate::{ports::ChainError, types::Height};
+use crate::{
+    ports::ChainError,
+    reputation::StoredPeer,
+    types::{Height, PeerId},
+};
 
 /// How long a question may take. Unit: time. Disk syncs take milliseconds, a second on a bad day.
 /// Too low: false alarms on a slow disk. Too high: a hung disk is noticed late.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why a request for checkpoints failed.
+/// Why the checkpoint store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The journal failed.
@@ -56,6 +60,27 @@ impl CheckpointHandle {
     /// [`CheckpointError`].
     pub async fn list(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
         self.ask(|reply| CheckpointMsg::List { reply }).await
+    }
+
+    /// What is stored of peers, in no particular order. Records that fail their checks are
+    /// skipped.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn peers(&self) -> Result<Vec<StoredPeer>, CheckpointError> {
+        self.ask(|reply| CheckpointMsg::ReadPeers { reply }).await
+    }
+
+    /// Stores records of peers and forgets those of others, durably when it returns.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn store_peers(
+        &self,
+        changed: Vec<StoredPeer>,
+        forgotten: Vec<PeerId>,
+    ) -> Result<(), CheckpointError> {
+        self.ask(|reply| CheckpointMsg::StorePeers { changed, forgotten, reply }).await
     }
 
     async fn ask<T: Send + 'static>(

@@ -3,7 +3,11 @@
 use ractor::RpcReplyPort;
 
 use super::Checkpoint;
-use crate::{ports::ChainError, types::Height};
+use crate::{
+    ports::ChainError,
+    reputation::StoredPeer,
+    types::{Height, PeerId},
+};
 
 /// Messages to the checkpoint store.
 pub enum CheckpointMsg {
@@ -21,6 +25,20 @@ pub enum CheckpointMsg {
     List {
         /// Where they go.
         reply: RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>,
+    },
+    /// What is stored of peers.
+    ReadPeers {
+        /// Where it goes.
+        reply: RpcReplyPort<Result<Vec<StoredPeer>, ChainError>>,
+    },
+    /// Store what is known of peers.
+    StorePeers {
+        /// Records over those that are there.
+        changed: Vec<StoredPeer>,
+        /// Whose are to go.
+        forgotten: Vec<PeerId>,
+        /// Told when it would survive a power loss.
+        reply: RpcReplyPort<Result<(), ChainError>>,
     },
     /// Work on the disk ended.
     Done {

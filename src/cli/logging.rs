@@ -1,16 +1,16 @@
-//! Logs: to standard error, beside a progress bar without tearing it.
+//! Logs: to standard error, beside a progress bar without tearing it; and traces, where they are
+//! collected.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use indicatif::MultiProgress;
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer as _,
     filter::ParseError,
     fmt::{self, MakeWriter},
-    layer::SubscriberExt as _,
-    registry,
-    util::SubscriberInitExt as _,
 };
+
+use crate::telemetry::{BadEndpoint, Endpoint, ExportError, TraceExport, install};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -34,16 +34,59 @@ pub(crate) struct BadFilter {
     source: ParseError,
 }
 
-/// Logs from now on: what `given` says, else what `RUST_LOG` says, else `default`.
+/// Why nothing is said.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoggingError {
+    #[error(transparent)]
+    Filter(#[from] BadFilter),
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT is of no use")]
+    Endpoint(#[from] BadEndpoint),
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
+/// What is said, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogArgs {
+    /// What to log to standard error: a level, or filters such as alys_sync=debug,warn
+    ///
+    /// Without it RUST_LOG counts, and without that run and serve log at info, the others at warn.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// Send traces to a collector that takes OTLP over gRPC, such as http://127.0.0.1:4317
+    ///
+    /// Without it OTEL_EXPORTER_OTLP_ENDPOINT counts, and without that nothing is sent.
+    #[arg(long, global = true, value_name = "URL")]
+    otlp_endpoint: Option<Endpoint>,
+}
+
+/// Logs from now on what `args` say, else what `RUST_LOG` says, else `default`; and sends traces if
+/// they are wanted. Call it inside a tokio runtime.
 ///
 /// # Errors
-/// [`BadFilter`].
+/// [`LoggingError`].
 pub(crate) fn start(
-    given: Option<&str>,
+    args: LogArgs,
     default: &str,
-    format: LogFormat,
     bars: &MultiProgress,
-) -> Result<(), BadFilter> {
+) -> Result<Option<TraceExport>, LoggingError> {
+    let endpoint = Endpoint::chosen(args.otlp_endpoint)?;
+    let filter = filter(args.log.as_deref(), default)?;
+    let writer = BesideBars(bars.clone());
+    let logs = match args.log_format {
+        LogFormat::Text => {
+            let colours = io::stderr().is_terminal();
+            fmt::layer().with_writer(writer).with_ansi(colours).boxed()
+        }
+        LogFormat::Json => fmt::layer().json().with_writer(writer).boxed(),
+    };
+    Ok(install(logs.with_filter(filter), endpoint.as_ref())?)
+}
+
+fn filter(given: Option<&str>, default: &str) -> Result<EnvFilter, BadFilter> {
     let from_environment =
         std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty());
     let (origin, text) = match (given, &from_environment) {
@@ -51,23 +94,7 @@ pub(crate) fn start(
         (None, Some(text)) => (EnvFilter::DEFAULT_ENV, text.as_str()),
         (None, None) => ("the default", default),
     };
-    let filter = EnvFilter::try_new(text).map_err(|source| BadFilter {
-        origin,
-        given: text.to_owned(),
-        source,
-    })?;
-    let writer = BesideBars(bars.clone());
-    let registry = registry().with(filter);
-    // Only a second call in one process could fail, and there is none.
-    let _ = match format {
-        LogFormat::Text => {
-            let colours = io::stderr().is_terminal();
-            let layer = fmt::layer().with_writer(writer).with_ansi(colours);
-            registry.with(layer).try_init()
-        }
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(writer)).try_init(),
-    };
-    Ok(())
+    EnvFilter::try_new(text).map_err(|source| BadFilter { origin, given: text.to_owned(), source })
 }
 
 /// Standard error, with bars taken away while a line is written.

@@ -9,6 +9,7 @@
 
 mod bench;
 mod chain;
+mod connections;
 mod demo;
 mod ending;
 mod files;
@@ -16,6 +17,7 @@ mod input;
 mod logging;
 mod node;
 mod peak_memory;
+mod peers;
 mod progress;
 mod quota;
 mod run;
@@ -32,7 +34,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::{
     ending::{Answer, EXIT_CODES, Ending, tell},
-    logging::LogFormat,
+    logging::LogArgs,
     stop::Stop,
 };
 
@@ -53,14 +55,8 @@ struct Common {
     /// Answer with one JSON object as the last line of standard output
     #[arg(long, global = true)]
     json: bool,
-    /// What to log to standard error: a level, or filters such as alys_sync=debug,warn
-    ///
-    /// Without it RUST_LOG counts, and without that run and serve log at info, the others at warn.
-    #[arg(long, global = true, value_name = "LEVEL")]
-    log: Option<String>,
-    /// How log lines look
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    log_format: LogFormat,
+    #[command(flatten)]
+    logs: LogArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +65,7 @@ enum Command {
     Run(run::RunArgs),
     Serve(serve::ServeArgs),
     Status(status::StatusArgs),
+    Peers(peers::PeersArgs),
     Chain(chain::ChainArgs),
     Bench(bench::BenchArgs),
 }
@@ -87,7 +84,9 @@ impl Command {
     const fn default_log(&self) -> &'static str {
         match self {
             Self::Run(_) | Self::Serve(_) => "info,libp2p=warn",
-            Self::Demo(_) | Self::Status(_) | Self::Chain(_) | Self::Bench(_) => "warn",
+            Self::Demo(_) | Self::Status(_) | Self::Peers(_) | Self::Chain(_) | Self::Bench(_) => {
+                "warn"
+            }
         }
     }
 
@@ -97,6 +96,7 @@ impl Command {
             Self::Run(args) => run::run(args, context).await,
             Self::Serve(args) => serve::serve(args, context).await,
             Self::Status(args) => status::status(args).await,
+            Self::Peers(args) => peers::peers(args).await,
             Self::Chain(args) => chain::chain(args, context).await,
             Self::Bench(args) => bench::bench(args, context).await,
         }
@@ -123,10 +123,13 @@ fn runtime() -> Result<Runtime, Ending> {
 async fn perform(common: Common, command: Command) -> Result<Answer, Ending> {
     let bars = MultiProgress::new();
     let filter = command.default_log();
-    logging::start(common.log.as_deref(), filter, common.log_format, &bars)
-        .map_err(Ending::bad_input)?;
+    let traces = logging::start(common.logs, filter, &bars).map_err(Ending::bad_input)?;
     let stop = Stop::on_signals().map_err(Ending::failed)?;
-    command.perform(Context { stop, bars }).await
+    let outcome = command.perform(Context { stop, bars }).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    outcome
 }
 
 /// Runs `work`, which blocks on disk or on the processor, beside the async workers.

@@ -10,7 +10,7 @@ use std::{
 
 use alys_sync::{
     adapters::{
-        libp2p::{Libp2pOptions, Libp2pStarter, ServingOptions, load_or_create},
+        libp2p::{Libp2pOptions, Libp2pStarter, load_or_create},
         sled::ChainStore,
     },
     config::SyncConfig,
@@ -20,7 +20,7 @@ use alys_sync::{
     node::{Node, NodeError, Ports},
     ports::{BlockSource as _, Chain, OsEntropy, RayonCompute, SystemClock},
     scheduler::WindowGauge,
-    types::{BlockRef, Height, Multiaddr},
+    types::{BlockRef, Height},
     validation::process_cpu,
 };
 use libp2p::identity::Keypair;
@@ -60,8 +60,7 @@ pub(crate) struct NodePlan {
     pub(crate) genesis: Genesis,
     pub(crate) data_dir: PathBuf,
     pub(crate) config: SyncConfig,
-    pub(crate) listen: Vec<Multiaddr>,
-    pub(crate) serving: ServingOptions,
+    pub(crate) network: Libp2pOptions,
     /// Threads that verify; 0 means one for each core.
     pub(crate) workers: usize,
     pub(crate) http: SocketAddr,
@@ -142,11 +141,6 @@ impl RunningNode {
         .await?;
         peak_memory::reset();
         let (began, cpu_before, start) = (Instant::now(), process_cpu(), store.head());
-        let options = Libp2pOptions {
-            listen: plan.listen,
-            serving: plan.serving,
-            ..Libp2pOptions::default()
-        };
         let seed = seed_of(&key);
         let synthetic_payloads = plan.spec.synthetic_payloads;
         let ports = Ports {
@@ -154,7 +148,7 @@ impl RunningNode {
             spec: plan.spec,
             chain: chain_of(store.clone()),
             journal: Arc::new(journal),
-            network: Arc::new(Libp2pStarter::new(options, key)),
+            network: Arc::new(Libp2pStarter::new(plan.network, key)),
             compute: Arc::new(RayonCompute::new(plan.workers).map_err(Ending::failed)?),
             entropy: Arc::new(OsEntropy),
             clock: Arc::new(SystemClock::start()),

@@ -5,12 +5,14 @@ use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf};
 use alys_sync::{
     config::SyncConfig,
     scheduler::Allocation,
+    selection::{SelectionStrategy, ip_of},
     types::{Height, Multiaddr},
 };
 use clap::{Args, ValueEnum};
 
 use super::{
     Answer, Context, Ending,
+    connections::ConnectionArgs,
     input::{load_genesis, load_spec, multiaddr},
     node::{Goal, NodePlan, RunningNode, Watched},
     progress::Progress,
@@ -47,7 +49,7 @@ pub(crate) struct RunArgs {
     /// the one measured faster is used.
     #[arg(
         long, value_name = "MULTIADDR", num_args = 1.., value_parser = multiaddr,
-        required_unless_present = "listen"
+        required_unless_present_any = ["listen", "mdns"]
     )]
     bootnode: Vec<Multiaddr>,
     /// Where to accept connections, such as /ip4/0.0.0.0/tcp/9000 or /ip4/0.0.0.0/udp/9000/quic-v1
@@ -64,6 +66,8 @@ pub(crate) struct RunArgs {
     /// With port 0 a free one is taken. The data directory says which, in the file status.addr.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     http: SocketAddr,
+    #[command(flatten)]
+    connections: ConnectionArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -90,6 +94,18 @@ pub(crate) struct LimitArgs {
     /// How downloads are divided between peers
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Divided::ByPerformance)]
     pub(crate) divide: Divided,
+    /// Who is asked first of the peers that may be asked: a strategy, and what differs from its
+    /// defaults
+    ///
+    /// adaptive:learning_rate=N (thousandths), highest-reputation, lowest-latency, most-reliable,
+    /// round-robin, weighted, diversified:max_per_region=N (peers of one IPv4 /16 or IPv6 /32),
+    /// load-balanced:target_utilization=N (thousandths), or proximity:from=IP (our own address;
+    /// that of --listen if not given).
+    #[arg(
+        long, value_name = "STRATEGY[:NAME=VALUE,...]",
+        default_value_t = Self::default().select, hide_default_value = true
+    )]
+    pub(crate) select: SelectionStrategy,
 }
 
 /// How downloads are divided between peers.
@@ -117,9 +133,15 @@ impl From<Divided> for Allocation {
 }
 
 impl Default for LimitArgs {
-    /// One thread on each core, 64 MiB, no limit of downloads.
+    /// One thread on each core, 64 MiB, no limit of downloads, peers by what they turn out to be.
     fn default() -> Self {
-        Self { workers: 0, memory_mb: 64, download_mbit: None, divide: Divided::ByPerformance }
+        Self {
+            workers: 0,
+            memory_mb: 64,
+            download_mbit: None,
+            divide: Divided::ByPerformance,
+            select: SelectionStrategy::default(),
+        }
     }
 }
 
@@ -140,22 +162,33 @@ impl LimitArgs {
         config.peers.bootnodes = bootnodes;
         let bytes_per_second = self.download_mbit.map(|mbit| mbit * 1_000_000 / 8);
         config.download.allocation = self.divide.into();
+        config.selection.strategy = self.select;
         config.download.bytes_per_second_max = bytes_per_second.and_then(NonZeroU64::new);
         config
     }
 }
 
+/// `strategy`, where one that needs our own address and was not given it takes that of `listen`.
+fn located(strategy: SelectionStrategy, listen: &[Multiaddr]) -> SelectionStrategy {
+    if strategy != (SelectionStrategy::Proximity { from: None }) {
+        return strategy;
+    }
+    // The address that stands for all of a host's says nothing of where it is.
+    let from = listen.iter().filter_map(ip_of).find(|ip| !ip.is_unspecified());
+    SelectionStrategy::Proximity { from }
+}
+
 pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Ending> {
+    let limits = LimitArgs { select: located(args.limits.select, &args.listen), ..args.limits };
     let goal = if args.until_synced { Goal::Synced } else { Goal::Forever };
     let target = args.target.map(Height::new);
     let plan = NodePlan {
         spec: load_spec(&args.chain_spec)?,
         genesis: load_genesis(&args.genesis)?,
         data_dir: args.data_dir,
-        config: args.limits.config(args.bootnode),
-        listen: args.listen,
-        serving: args.quota.options(),
-        workers: args.limits.workers,
+        config: limits.config(args.bootnode),
+        network: args.connections.options(args.listen, args.quota.options()),
+        workers: limits.workers,
         http: args.http,
     };
     let mut node = RunningNode::start(plan, target).await?;
@@ -180,5 +213,22 @@ pub(crate) async fn run(args: RunArgs, context: Context) -> Result<Answer, Endin
             Err(Ending::interrupted(advice).with(summary.into()))
         }
         Watched::Failed(failure) => Err(Ending::failed(failure).with(summary.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proximity_takes_our_address_from_where_we_listen_unless_it_is_given() {
+        let listen: Vec<Multiaddr> = ["/ip4/0.0.0.0/tcp/9000", "/ip4/203.0.113.5/tcp/9000"]
+            .map(|address| address.parse().unwrap())
+            .into();
+        let from = |from: &str| SelectionStrategy::Proximity { from: from.parse().ok() };
+        assert_eq!(located(from(""), &listen), from("203.0.113.5"));
+        assert_eq!(located(from("198.51.100.7"), &listen), from("198.51.100.7"));
+        assert_eq!(located(from(""), &listen[..1]), from(""));
+        assert_eq!(located(SelectionStrategy::Weighted, &listen), SelectionStrategy::Weighted);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use alys_sync::{
     adapters::{
         chain_file::ChainFile,
-        libp2p::{Keypair, Libp2pOptions, Libp2pStarter, load_or_create},
+        libp2p::{Keypair, Libp2pStarter, load_or_create},
     },
     consensus::{BlockFault, ChainSpec, Verifier},
     ports::{BlockSource, NetworkEvent, NetworkEvents, NetworkStarter as _},
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Answer, Context, Ending, blocking,
+    connections::ConnectionArgs,
     ending::print_line,
     input::{Source, SourceArgs, load_spec, multiaddr, open_existing_store},
     node::NODE_KEY,
@@ -55,6 +56,8 @@ pub(crate) struct ServeArgs {
         long, value_name = "MULTIADDR", num_args = 1.., required = true, value_parser = multiaddr
     )]
     listen: Vec<Multiaddr>,
+    #[command(flatten)]
+    connections: ConnectionArgs,
     /// The key that names this node; made if it is missing
     ///
     /// Without it the key of the data directory is used, and for a chain file a new one each time.
@@ -99,7 +102,9 @@ impl NetworkEvents for Reports {
             NetworkEvent::Misused { peer, misuse, times } => {
                 tracing::warn!(%peer, ?misuse, times, "a peer misuses this server");
             }
-            NetworkEvent::DialFailed { .. } => {}
+            NetworkEvent::DialFailed { .. }
+            | NetworkEvent::Discovered { .. }
+            | NetworkEvent::Expired { .. } => {}
         }
     }
 }
@@ -108,9 +113,8 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
     if args.exit_with_stdin {
         context.stop.with_stdin();
     }
-    let (listen, serving) = (args.listen.clone(), args.quota.options());
+    let options = args.connections.options(args.listen.clone(), args.quota.options());
     let (source, key) = blocking(move || prepare(args)).await?;
-    let options = Libp2pOptions { listen, serving, ..Libp2pOptions::default() };
     let starter = Libp2pStarter::new(options, key);
     let (report, mut reports) = mpsc::channel(REPORTS_MAX);
     let head = source.head();
@@ -137,7 +141,9 @@ pub(crate) async fn serve(args: ServeArgs, context: Context) -> Result<Answer, E
                 | NetworkEvent::Moved { .. }
                 | NetworkEvent::Disconnected { .. }
                 | NetworkEvent::Misused { .. }
-                | NetworkEvent::DialFailed { .. },
+                | NetworkEvent::DialFailed { .. }
+                | NetworkEvent::Discovered { .. }
+                | NetworkEvent::Expired { .. },
             ) => {}
             None => {
                 let reason = "it reports nothing any more".to_owned();

@@ -67,6 +67,23 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Answer, Ending> {
     Ok(Answer::new(text(&report), json))
 }
 
+/// Where the node that runs on `dir` serves its status; none if none runs there.
+///
+/// # Errors
+/// The file that says so cannot be read.
+pub(crate) async fn address_if_running(dir: &Path) -> Result<Option<Uri>, Ending> {
+    let url = match address_in(dir) {
+        Ok(url) => url,
+        Err(StatusFailure::NotRunning { .. }) => return Ok(None),
+        Err(other) => return Err(Ending::failed(other)),
+    };
+    // One that was killed leaves the file behind.
+    match ask_status(&url).await {
+        Err(AskError::Connect { .. }) => Ok(None),
+        Ok(_) | Err(_) => Ok(Some(url)),
+    }
+}
+
 fn address_in(dir: &Path) -> Result<Uri, StatusFailure> {
     let file = dir.join(STATUS_ADDRESS);
     match fs::read_to_string(&file) {
@@ -80,7 +97,8 @@ fn address_in(dir: &Path) -> Result<Uri, StatusFailure> {
     }
 }
 
-fn not_told(error: AskError) -> Ending {
+/// What it means that a node did not answer.
+pub(crate) fn not_told(error: AskError) -> Ending {
     match error {
         AskError::Url { .. } => Ending::bad_input(error),
         AskError::Connect { .. }
@@ -123,6 +141,9 @@ fn text(report: &NodeReport) -> String {
     ];
     if let Some(failure) = &sync.failure {
         lines.insert(1, format!("failure     {failure}"));
+    }
+    if let Some(cut) = &sync.link_cut {
+        lines.insert(1, format!("link        {cut}"));
     }
     if let Some(stall) = &sync.stalled {
         lines.insert(1, format!("stalled     {stall}"));

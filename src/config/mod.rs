@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::{scheduler, types::Height};
+use crate::{reputation, scheduler, selection::SelectionSettings, types::Height};
 
 /// Choices of one node. `Default` is what `alys-sync run` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncConfig {
     /// Downloads.
     pub download: scheduler::Settings,
+    /// Who is chosen of those who may be asked.
+    pub selection: SelectionSettings,
     /// Bytes downloaded and not yet imported, over the whole node. Unit: bytes. Too low: the
     /// window shrinks to a few blocks. Too high: memory. A few large requests to each of eight
     /// peers fit in 64 MiB.
@@ -18,6 +20,8 @@ pub struct SyncConfig {
     pub import_batch_blocks: usize,
     /// Who is dialled, how often and how long.
     pub peers: PeerSettings,
+    /// How peers are judged.
+    pub reputation: reputation::ReputationSettings,
     /// How the height of the network is found.
     pub discovery: DiscoverySettings,
     /// Checkpoints.
@@ -37,9 +41,13 @@ pub struct PeerSettings {
     /// Longest pause between dials. Too low: storms at a host that is down. Too high: a host that
     /// came back is missed for long.
     pub redial_max: Duration,
-    /// How long a provable liar is kept out. Too low: it lies again soon. Too high: a node that
-    /// was repaired stays out.
-    pub ban: Duration,
+    /// Longest pause between dials while our own link is taken for cut, and how long the outcome of
+    /// one is then waited for. Too low: packets into nothing. Too high: the link is back and
+    /// nobody notices.
+    pub redial_cut_max: Duration,
+    /// Peers found on the local network that are kept connected. Unit: peers. Too low: some
+    /// neighbours are not used. Too high: whoever is on the local network makes us dial that many.
+    pub discovered_max: usize,
 }
 
 /// How the height of the network is found.
@@ -72,9 +80,11 @@ impl Default for SyncConfig {
     fn default() -> Self {
         Self {
             download: scheduler::Settings::default(),
+            selection: SelectionSettings::default(),
             memory_bytes: 64 << 20,
             import_batch_blocks: 512,
             peers: PeerSettings::default(),
+            reputation: reputation::ReputationSettings::default(),
             discovery: DiscoverySettings::default(),
             checkpoint: CheckpointSettings::default(),
             seed: 0,
@@ -88,7 +98,8 @@ impl Default for PeerSettings {
             bootnodes: Vec::new(),
             redial_first: Duration::from_secs(1),
             redial_max: Duration::from_secs(30),
-            ban: Duration::from_secs(3_600),
+            redial_cut_max: Duration::from_secs(2),
+            discovered_max: 64,
         }
     }
 }
@@ -152,15 +163,43 @@ impl SyncConfig {
                 "use 1 to 2^32 blocks",
             );
         }
+        if self.selection.strategy.validate().is_err() {
+            return error(
+                "selection.strategy",
+                self.selection.strategy.to_string(),
+                "use learning_rate and target_utilization from 1 to 1000, max_per_region from 1",
+            );
+        }
+        let weights = self.selection.weights;
+        for (key, weights) in [
+            ("selection.weights.headers", weights.headers),
+            ("selection.weights.blocks", weights.blocks),
+            ("selection.weights.backfill", weights.backfill),
+        ] {
+            if weights.is_empty() {
+                return error(key, "0 for all".to_owned(), "give at least one a weight");
+            }
+        }
         for (key, value) in [
             ("download.block_deadline", download.block_deadline),
             ("discovery.interval", self.discovery.interval),
             ("discovery.probe_deadline", self.discovery.probe_deadline),
             ("peers.redial_first", self.peers.redial_first),
+            ("reputation.half_life", self.reputation.half_life),
+            ("reputation.ban", self.reputation.ban),
+            ("reputation.misuse_ban", self.reputation.misuse_ban),
+            ("peers.redial_cut_max", self.peers.redial_cut_max),
         ] {
             if value.is_zero() {
                 return error(key, format!("{value:?}"), "use more than zero");
             }
+        }
+        if !self.reputation.weights.are_whole() {
+            return error(
+                "reputation.weights",
+                format!("{:?}", self.reputation.weights),
+                "use thousandths that are 1,000 in all",
+            );
         }
         if self.import_batch_blocks == 0 {
             return error("import_batch_blocks", "0".to_owned(), "use at least 1 block");
@@ -175,6 +214,7 @@ impl SyncConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::{QualityWeights, SelectionStrategy};
 
     #[test]
     fn default_is_valid() {
@@ -191,5 +231,15 @@ mod tests {
         let mut config = SyncConfig::default();
         config.download.block_deadline = Duration::ZERO;
         assert_eq!(config.validate().unwrap_err().key, "download.block_deadline");
+        let mut config = SyncConfig::default();
+        config.reputation.weights.trust += 1;
+        assert_eq!(config.validate().unwrap_err().key, "reputation.weights");
+        let mut config = SyncConfig::default();
+        config.selection.strategy = SelectionStrategy::Diversified { max_per_region: 0 };
+        assert_eq!(config.validate().unwrap_err().key, "selection.strategy");
+        let mut config = SyncConfig::default();
+        let nothing = QualityWeights { latency: 0, bandwidth: 0, reliability: 0, reputation: 0 };
+        config.selection.weights.backfill = nothing;
+        assert_eq!(config.validate().unwrap_err().key, "selection.weights.backfill");
     }
 }

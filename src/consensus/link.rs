@@ -64,6 +64,17 @@ pub enum LinkFault {
     },
 }
 
+impl LinkFault {
+    /// The block that does not fit.
+    pub const fn child(&self) -> BlockRef {
+        match self {
+            Self::Parent { child, .. }
+            | Self::Height { child, .. }
+            | Self::ExecutionParent { child, .. } => *child,
+        }
+    }
+}
+
 /// Whether `child` follows the block at `parent`: it names its root, has the next height, and its
 /// execution block names the parent's. Who signed `child` is not looked at: what passes is a chain,
 /// but anybody's, unless the blocks are verified.

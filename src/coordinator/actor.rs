@@ -22,6 +22,7 @@ use crate::{
     reputation::{Evidence, ReputationHandle},
     resilience::{ProbeAnswer, Prober},
     scheduler::SchedulerHandle,
+    selection::{SelectionSettings, Selector},
     types::{Height, PeerId},
     validation::Fault,
 };
@@ -35,6 +36,10 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct CoordinatorArgs {
     /// How the height of the network is found.
     pub settings: DiscoverySettings,
+    /// How peers are chosen that are asked for it.
+    pub selection: SelectionSettings,
+    /// Decides what is left to chance.
+    pub seed: u64,
     /// The rules, for slot durations.
     pub spec: Arc<ChainSpec>,
     /// The chain, for the head at start.
@@ -78,7 +83,9 @@ impl Actor for SyncCoordinator {
         myself: ActorRef<CoordinatorMsg>,
         args: CoordinatorArgs,
     ) -> Result<State, ActorProcessingErr> {
-        let core = Core::new(args.settings.clone(), args.chain.genesis(), args.chain.head());
+        let selector = Selector::new(args.selection, args.seed);
+        let (genesis, head) = (args.chain.genesis(), args.chain.head());
+        let core = Core::new(args.settings.clone(), selector, genesis, head);
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
         Ok(State {
             core,
@@ -260,6 +267,7 @@ fn look_at_gate(state: &mut State, now: Duration) -> Gate {
         head,
         target: state.core.target(),
         last_answer: state.core.last_answer(),
+        link_cut: state.core.peers().link_cut.is_some(),
         slot: Duration::from_millis(slot.as_ms()),
     };
     state.gate.look(now, view)
@@ -309,6 +317,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         production: state.production,
         last_checkpoint: state.last_checkpoint,
         usable_peers: state.core.peers().usable.len(),
+        link_cut: state.core.peers().link_cut,
         peers: state.core.peers().peers.clone(),
     }
 }

@@ -1,20 +1,20 @@
 //! The decisions of the coordinator. Events come in with the time they happened, effects go out.
 //! No clock, no entropy, no I/O.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     message::Command,
     phase::{FailureReason, Phase, Refused},
     search::{HeightSearch, Reach},
+    searches::{SearchStep, Searches},
 };
 use crate::{
     config::DiscoverySettings,
+    ports::RequestError,
     reputation::PeerView,
     resilience::ProbeAnswer,
+    selection::Selector,
     types::{BlockRef, BlockRoot, Height, PeerId},
 };
 
@@ -81,13 +81,12 @@ pub(super) struct Core {
     /// Given by an operator.
     given: Option<Height>,
     peers: PeerView,
-    searches: BTreeMap<PeerId, HeightSearch>,
+    searches: Searches,
     /// Peers that had nothing above this head.
     confirmed_by: (Height, u32),
     refused: (Height, BTreeSet<PeerId>),
     next_search: Duration,
     next_attempt: Duration,
-    search_from: usize,
     /// The head at the last round of searches.
     searched_at: Option<Height>,
     /// Since when there is a usable peer.
@@ -100,7 +99,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(settings: DiscoverySettings, genesis: BlockRoot, head: BlockRef) -> Self {
+    pub(super) fn new(
+        settings: DiscoverySettings,
+        selector: Selector,
+        genesis: BlockRoot,
+        head: BlockRef,
+    ) -> Self {
         Self {
             settings,
             genesis,
@@ -109,12 +113,11 @@ impl Core {
             proven: Height::GENESIS,
             given: None,
             peers: PeerView::default(),
-            searches: BTreeMap::new(),
+            searches: Searches::new(selector),
             confirmed_by: (head.height, 0),
             refused: (Height::GENESIS, BTreeSet::new()),
             next_search: Duration::ZERO,
             next_attempt: Duration::ZERO,
-            search_from: 0,
             searched_at: None,
             met_at: None,
             alone_since: None,
@@ -194,7 +197,7 @@ impl Core {
                 self.last_answer = Some(now);
             }
             Event::Peers { view } => {
-                self.searches.retain(|peer, _| view.usable.contains(peer));
+                self.searches.peers_changed(now, &self.peers.usable, &view.usable);
                 self.peers = view;
                 self.peers_changed(now);
             }
@@ -221,7 +224,7 @@ impl Core {
             let helps = match reason {
                 FailureReason::NoUsablePeer { .. } | FailureReason::OtherChain { .. } => true,
                 FailureReason::Diverged { .. } => {
-                    usable.iter().any(|peer| !self.refused.1.contains(peer))
+                    usable.keys().any(|peer| !self.refused.1.contains(peer))
                 }
             };
             if helps {
@@ -300,7 +303,7 @@ impl Core {
             self.refused = (at, BTreeSet::new());
         }
         self.refused.1.insert(peer);
-        let all = self.peers.usable.iter().all(|peer| self.refused.1.contains(peer));
+        let all = self.peers.usable.keys().all(|peer| self.refused.1.contains(peer));
         if self.phase.is_active() && all {
             self.fail(now, FailureReason::Diverged { at });
         }
@@ -313,33 +316,29 @@ impl Core {
         height: Height,
         answer: ProbeAnswer,
     ) -> Vec<Effect> {
-        let Some(search) = self.searches.get_mut(&peer) else { return Vec::new() };
-        let over = match answer {
+        if !self.searches.contains(peer) {
+            return Vec::new();
+        }
+        let served = match answer {
             ProbeAnswer::Block(block) if block.height == height => {
                 self.proven = self.proven.max(height);
-                self.last_answer = Some(now);
-                search.answered(height, true)
+                true
             }
-            ProbeAnswer::Nothing => {
-                self.last_answer = Some(now);
-                search.answered(height, false)
-            }
+            ProbeAnswer::Nothing => false,
             ProbeAnswer::Block(_)
             | ProbeAnswer::Fault { .. }
             | ProbeAnswer::Failed(_)
             | ProbeAnswer::NoVerdict => {
-                // Nothing was learned: the next round asks again.
-                self.searches.remove(&peer);
+                // Nothing was learned of its chain: the next round asks again.
+                self.searches.abandon(peer, is_failure_of_peer(&answer));
                 return Vec::new();
             }
         };
-        if !over {
-            return Vec::new();
-        }
-        match search.round() {
-            Ok(round) => probes(peer, round),
-            Err(reach) => {
-                self.searches.remove(&peer);
+        self.last_answer = Some(now);
+        match self.searches.answered(now, peer, (height, served), self.proven) {
+            SearchStep::Waits => Vec::new(),
+            SearchStep::Round(round) => probes(peer, round),
+            SearchStep::Over(reach) => {
                 let head = self.head.height;
                 let at_head = match reach {
                     Reach::Exactly(found) => found == head,
@@ -423,27 +422,30 @@ impl Core {
         let intervals = if far { FAR_SEARCH_INTERVALS } else { 1 };
         self.next_search = now + self.settings.interval * intervals;
         let from = self.target().max(Height::new(1));
-        let count = self.peers.usable.len();
-        let mut effects = Vec::new();
-        for offset in 0..count.min(self.settings.probe_peers) {
-            let Some(&peer) = self.peers.usable.get((self.search_from + offset) % count) else {
-                continue;
-            };
-            if self.searches.contains_key(&peer) {
-                continue;
-            }
-            let mut search = if matches!(self.phase, Phase::Discovering { .. }) {
-                HeightSearch::far(from)
-            } else {
-                HeightSearch::near(from)
-            };
-            if let Ok(round) = search.round() {
-                effects.extend(probes(peer, round));
-                self.searches.insert(peer, search);
-            }
-        }
-        self.search_from = (self.search_from + 1) % count;
-        effects
+        let search = if matches!(self.phase, Phase::Discovering { .. }) {
+            HeightSearch::far(from)
+        } else {
+            HeightSearch::near(from)
+        };
+        let begun =
+            self.searches.begin(now, &self.peers.usable, self.settings.probe_peers, &search);
+        begun.into_iter().flat_map(|(peer, round)| probes(peer, round)).collect()
+    }
+}
+
+/// Whether a peer is to blame that a probe told nothing; not for what our own limits kept back.
+fn is_failure_of_peer(answer: &ProbeAnswer) -> bool {
+    match answer {
+        ProbeAnswer::Block(_) | ProbeAnswer::Fault { .. } => true,
+        ProbeAnswer::Failed(error) => matches!(
+            error,
+            RequestError::Refused { .. }
+                | RequestError::Framing(_)
+                | RequestError::TooManyBlocks { .. }
+                | RequestError::Cut
+                | RequestError::TimedOut { .. }
+        ),
+        ProbeAnswer::Nothing | ProbeAnswer::NoVerdict => false,
     }
 }
 

@@ -1,8 +1,9 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 use crate::{
     resilience::ProvenBlock,
+    selection::{SelectionSettings, Standing},
     types::{BlockRoot, PeerId},
 };
 
@@ -28,15 +29,20 @@ struct World {
 impl World {
     fn new(heads: &[u64]) -> Self {
         let settings = DiscoverySettings::default();
+        let selector = Selector::new(SelectionSettings::default(), 1);
         let heads: BTreeMap<_, _> = heads.iter().map(|head| (PeerId::random(), *head)).collect();
-        let mut world =
-            Self { core: Core::new(settings, OURS, block(0)), now: SECOND, heads, window: None };
+        let mut world = Self {
+            core: Core::new(settings, selector, OURS, block(0)),
+            now: SECOND,
+            heads,
+            window: None,
+        };
         world.peers();
         world
     }
 
     fn peers(&mut self) {
-        let usable = self.heads.keys().copied().collect();
+        let usable = self.heads.keys().map(|peer| (*peer, Standing::default())).collect();
         self.event(Event::Peers { view: PeerView { usable, ..PeerView::default() } });
     }
 
@@ -114,7 +120,7 @@ fn nobody_is_synced_before_other_peers_had_the_time_to_prove_more() {
     world.import(300);
     assert_eq!(world.phase(), "catching_up");
     // One that is still being checked is waited for, but not for ever.
-    let usable: Vec<_> = world.heads.keys().copied().collect();
+    let usable = world.heads.keys().map(|peer| (*peer, Standing::default())).collect();
     let checking = PeerView { usable, checking: 1, ..PeerView::default() };
     world.event(Event::Peers { view: checking.clone() });
     world.pass(3);

@@ -1,8 +1,8 @@
 //! Whether this node may produce blocks. Pure.
 //!
 //! The gate is open iff the node is synced, or catching up with both 99.5 % of the target and at
-//! most ten blocks behind, and the target is fresh. A percentage alone would let a node produce
-//! fifty thousand blocks behind at a height of ten million.
+//! most ten blocks behind, the target is fresh, and our link works. A percentage alone would let a
+//! node produce fifty thousand blocks behind at a height of ten million.
 
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub enum Gate {
     NotFollowing,
     /// Too far behind the target.
     Behind,
+    /// Our own link is cut: what the network does is not known.
+    LinkCut,
     /// No peer answered lately, so the target may be old.
     Stale,
     /// All conditions hold, but not yet for a whole slot.
@@ -43,6 +45,7 @@ pub(super) struct View<'a> {
     /// When a peer last answered a probe or a block was imported.
     pub(super) last_answer: Option<Duration>,
     pub(super) slot: Duration,
+    pub(super) link_cut: bool,
 }
 
 /// The gate with its memory: it opens after one slot of holding and closes at once.
@@ -76,6 +79,9 @@ fn closed(now: Duration, view: View<'_>) -> Option<Gate> {
         Phase::CatchingUp { .. } if !near => return Some(Gate::Behind),
         Phase::CatchingUp { .. } | Phase::Synced { .. } => {}
     }
+    if view.link_cut {
+        return Some(Gate::LinkCut);
+    }
     let fresh = view
         .last_answer
         .is_some_and(|at| now.saturating_sub(at) <= view.slot.saturating_mul(FRESH_SLOTS));
@@ -95,6 +101,7 @@ mod tests {
             target: Height::new(target),
             last_answer: Some(Duration::from_secs(100)),
             slot: SLOT,
+            link_cut: false,
         };
         gate.look(Duration::from_secs(now), view)
     }
@@ -131,7 +138,25 @@ mod tests {
             target: Height::new(9),
             last_answer: None,
             slot: SLOT,
+            link_cut: false,
         };
         assert_eq!(gate.look(Duration::ZERO, nobody), Gate::Stale);
+    }
+
+    #[test]
+    fn closes_while_our_own_link_is_cut() {
+        let mut gate = GateKeeper::default();
+        let synced = Phase::Synced { head: Height::new(9) };
+        let view = |link_cut| View {
+            phase: &synced,
+            head: Height::new(9),
+            target: Height::new(9),
+            last_answer: Some(Duration::ZERO),
+            slot: SLOT,
+            link_cut,
+        };
+        assert_eq!(gate.look(Duration::ZERO, view(false)), Gate::Settling);
+        assert_eq!(gate.look(SLOT, view(true)), Gate::LinkCut);
+        assert_eq!(gate.look(SLOT, view(false)), Gate::Settling);
     }
 }

@@ -17,6 +17,7 @@ mod message;
 mod phase;
 mod progress;
 mod search;
+mod searches;
 mod stall;
 mod status;
 

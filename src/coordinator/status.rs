@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Gate, Phase, Stall};
 use crate::{
     reputation::PeerStatus,
+    resilience::LinkCut,
     types::{BlockRoot, Height},
 };
 
@@ -57,6 +58,9 @@ pub struct SyncStatus {
     pub last_checkpoint: Option<Height>,
     /// How many peers may be asked.
     pub usable_peers: usize,
+    /// Set while our own link is taken for cut: nobody is blamed for not answering.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub link_cut: Option<LinkCut>,
     /// Everybody known.
     pub peers: Vec<PeerStatus>,
 }

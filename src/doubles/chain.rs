@@ -35,6 +35,8 @@ pub(crate) struct ChainDouble {
     written: Mutex<Vec<Vec<Height>>>,
     /// Notified when a write has begun.
     pub(crate) begun: Notify,
+    /// How many reads have failed, once they do.
+    pub(crate) failed_reads: Mutex<Option<u32>>,
 }
 
 impl ChainDouble {
@@ -46,6 +48,7 @@ impl ChainDouble {
             writing: Mutex::default(),
             written: Mutex::default(),
             begun: Notify::new(),
+            failed_reads: Mutex::default(),
         }
     }
 
@@ -70,6 +73,11 @@ impl BlockSource for ChainDouble {
         blocks_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Bytes>, ChainError> {
+        if let Some(failed) = &mut *self.failed_reads.lock().unwrap() {
+            *failed += 1;
+            let source = std::io::Error::other("the disk is gone");
+            return Err(ChainError::Io { action: "reading".to_owned(), source });
+        }
         self.inner.read(start, blocks_max, bytes_max)
     }
 }

@@ -8,5 +8,5 @@ mod tree;
 
 pub(crate) use blocks::blocks;
 pub(crate) use chain::{ChainDouble, Write};
-pub(crate) use network::{NetworkDouble, StarterDouble, peer, stream_of};
+pub(crate) use network::{NetworkDouble, StarterDouble, Told, peer, stream_of};
 pub(crate) use tree::{Recorded, Recorder, exit_of, recorded, tree};

@@ -1,6 +1,9 @@
 //! A network whose replies are a function of the test.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
@@ -29,10 +32,19 @@ pub(crate) fn stream_of(
     stream::iter(items).boxed()
 }
 
+/// What a network is told to do, beside asking for blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    Dial(Vec<Multiaddr>),
+    Disconnect(PeerId),
+    Refuse(BTreeSet<PeerId>),
+}
+
 /// The double.
 pub(crate) struct NetworkDouble {
     answer: Box<dyn Fn(PeerId, HeightRange) -> Answer + Send + Sync>,
     asked: Mutex<Vec<(PeerId, HeightRange)>>,
+    told: Mutex<Vec<Told>>,
 }
 
 impl NetworkDouble {
@@ -49,7 +61,7 @@ impl NetworkDouble {
     where
         F: Fn(PeerId, HeightRange) -> Answer + Send + Sync + 'static,
     {
-        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default() })
+        Arc::new(Self { answer: Box::new(answer), asked: Mutex::default(), told: Mutex::default() })
     }
 
     /// A network of honest peers.
@@ -65,6 +77,15 @@ impl NetworkDouble {
     pub(crate) fn asked(&self) -> Vec<(PeerId, HeightRange)> {
         self.asked.lock().unwrap().clone()
     }
+
+    /// What it was told to do, in order, since this was asked last.
+    pub(crate) fn take_told(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    fn told(&self, told: Told) {
+        self.told.lock().unwrap().push(told);
+    }
 }
 
 impl PeerNetwork for NetworkDouble {
@@ -73,9 +94,17 @@ impl PeerNetwork for NetworkDouble {
         (self.answer)(peer, range)
     }
 
-    fn dial(&self, _: Vec<Multiaddr>) {}
+    fn dial(&self, addresses: Vec<Multiaddr>) {
+        self.told(Told::Dial(addresses));
+    }
 
-    fn disconnect(&self, _: PeerId) {}
+    fn disconnect(&self, peer: PeerId) {
+        self.told(Told::Disconnect(peer));
+    }
+
+    fn refuse(&self, peers: BTreeSet<PeerId>) {
+        self.told(Told::Refuse(peers));
+    }
 }
 
 /// Starts the same network each time, connected to `peers` at once.

@@ -1,14 +1,16 @@
-//! Asks a node for its status.
+//! Asks a node for its status, or to keep a peer out or let it in.
 
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper::{Request, StatusCode, Uri, body::Incoming, client::conn::http1, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{Method, Request, StatusCode, Uri, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-use super::{NodeReport, STATUS_PATH};
+use super::{ADMIN_HEADER, BanAnswer, BanRequest, NodeReport, STATUS_PATH, ban_path};
+use crate::types::PeerId;
 
 /// How long the whole question may take. Unit: time. A node answers at once, or after the few
 /// seconds it waits for children that hang. Too low: a busy node seems dead. Too high: an operator
@@ -22,7 +24,12 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// The port of HTTP where an address names none.
 const DEFAULT_PORT: u16 = 80;
 
-/// Why there is no status.
+fn why(text: &Option<String>) -> String {
+    let kind = || ": it is no node of this kind".to_owned();
+    text.as_ref().map_or_else(kind, |text| format!(": {text}"))
+}
+
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The address is of another kind.
@@ -50,12 +57,16 @@ pub enum AskError {
         source: hyper::Error,
     },
     /// The answer is an error.
-    #[error("{authority} answers {code} to {STATUS_PATH}: it is no node of this kind")]
+    #[error("{authority} answers {code} to {path}{}", why(text))]
     Refused {
         /// Where.
         authority: String,
+        /// What was asked for.
+        path: String,
         /// What it says.
         code: StatusCode,
+        /// What it says to people, if it is a node of this kind.
+        text: Option<String>,
     },
     /// The answer is too long.
     #[error("the answer of {authority} has more than {max} bytes: it is no node of this kind")]
@@ -66,7 +77,7 @@ pub enum AskError {
         max: usize,
     },
     /// The answer is no status.
-    #[error("the answer of {authority} is no status that this release understands")]
+    #[error("the answer of {authority} is none that this release understands")]
     Malformed {
         /// Where.
         authority: String,
@@ -89,6 +100,36 @@ pub enum AskError {
 /// # Errors
 /// [`AskError`], after at most 15 s.
 pub async fn ask_status(url: &Uri) -> Result<NodeReport, AskError> {
+    ask(url, Method::GET, STATUS_PATH.to_owned(), Bytes::new()).await
+}
+
+/// Has the node at `url` keep `peer` out for so many seconds, or as long as a liar.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn ban_peer(
+    url: &Uri,
+    peer: PeerId,
+    seconds: Option<u64>,
+) -> Result<BanAnswer, AskError> {
+    let body = serde_json::to_vec(&BanRequest { seconds }).unwrap_or_default();
+    ask(url, Method::POST, ban_path(peer), body.into()).await
+}
+
+/// Has the node at `url` let `peer` in again.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn lift_ban(url: &Uri, peer: PeerId) -> Result<BanAnswer, AskError> {
+    ask(url, Method::DELETE, ban_path(peer), Bytes::new()).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    url: &Uri,
+    method: Method,
+    path: String,
+    body: Bytes,
+) -> Result<T, AskError> {
     let http = url.scheme_str().is_none_or(|scheme| scheme == "http");
     let Some(host) = url.host().filter(|_| http) else {
         return Err(AskError::Url { url: url.clone() });
@@ -97,14 +138,28 @@ pub async fn ask_status(url: &Uri) -> Result<NodeReport, AskError> {
     let authority = format!("{host}:{port}");
     // An IPv6 address stands in brackets in a URL and without them everywhere else.
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    match timeout(ANSWER_WITHIN, exchange(host, port, &authority)).await {
+    let request = Request::builder()
+        .method(method)
+        .uri(&path)
+        .header(header::HOST, &authority)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(ADMIN_HEADER, "1")
+        .body(Full::new(body))
+        .expect("a fixed path and a host taken from a URL make a request");
+    match timeout(ANSWER_WITHIN, exchange(host, port, &authority, &path, request)).await {
         Ok(answer) => serde_json::from_slice(&answer?)
             .map_err(|source| AskError::Malformed { authority, source }),
         Err(_) => Err(AskError::TimedOut { authority, waited: ANSWER_WITHIN }),
     }
 }
 
-async fn exchange(host: &str, port: u16, authority: &str) -> Result<Bytes, AskError> {
+async fn exchange(
+    host: &str,
+    port: u16,
+    authority: &str,
+    path: &str,
+    request: Request<Full<Bytes>>,
+) -> Result<Bytes, AskError> {
     let http = |source| AskError::Http { authority: authority.to_owned(), source };
     let stream = TcpStream::connect((host, port))
         .await
@@ -117,16 +172,18 @@ async fn exchange(host: &str, port: u16, authority: &str) -> Result<Bytes, AskEr
             tracing::debug!(%error, "the connection ended early");
         }
     });
-    let request = Request::get(STATUS_PATH)
-        .header(header::HOST, authority)
-        .body(Empty::<Bytes>::new())
-        .expect("a fixed path and a host taken from a URL make a request");
     let response = sender.send_request(request).await.map_err(http)?;
-    if response.status() != StatusCode::OK {
-        let code = response.status();
-        return Err(AskError::Refused { authority: authority.to_owned(), code });
+    let code = response.status();
+    let body = read_body(response.into_body(), authority).await?;
+    if code == StatusCode::OK {
+        return Ok(body);
     }
-    read_body(response.into_body(), authority).await
+    let text = match serde_json::from_slice(&body) {
+        Ok(BanAnswer::Refused(text)) => Some(text),
+        Ok(BanAnswer::Banned(_) | BanAnswer::Lifted | BanAnswer::NotBanned) | Err(_) => None,
+    };
+    let (authority, path) = (authority.to_owned(), path.to_owned());
+    Err(AskError::Refused { authority, path, code, text })
 }
 
 async fn read_body(body: Incoming, authority: &str) -> Result<Bytes, AskError> {

@@ -1,19 +1,30 @@
-//! The status of a running node over HTTP: the server beside the node, and the client that asks.
+//! The status of a running node over HTTP, and bans by hand: the server beside the node, and the
+//! client that asks.
 //!
-//! Owns: what is told ([`NodeReport`]), `GET /status`, and asking for it with a deadline and a
-//! size limit. Does not own: what the figures mean ([`crate::coordinator`]), or how an operator
-//! finds the address.
+//! Owns: what is told ([`NodeReport`]), `GET /status`, who may change what (`admin.rs`), and asking
+//! for it with a deadline and a size limit. Does not own: what the figures mean
+//! ([`crate::coordinator`]), or how an operator finds the address.
 //!
-//! Only reads: nothing here changes the node. There is no authentication, so the server belongs on
-//! loopback. Failure: a request that fails ends by itself; the node does not notice.
+//! There is no authentication, so the server belongs on loopback; changes are refused to everybody
+//! else. Failure: a request that fails ends by itself; the node does not notice.
 
+mod admin;
 mod client;
 mod report;
 mod server;
 
-pub use client::{AskError, ask_status};
+pub use admin::{BanAnswer, BanRequest};
+pub use client::{AskError, ask_status, ban_peer, lift_ban};
 pub use report::{BudgetReport, ChildReport, NodeReport, WindowReport};
 pub use server::{ServeError, StatusServer};
 
 /// Where the status is.
 const STATUS_PATH: &str = "/status";
+
+/// What a request that changes anything must carry, whatever its value.
+const ADMIN_HEADER: &str = "x-alys-admin";
+
+/// Where the ban of a peer is.
+fn ban_path(peer: impl std::fmt::Display) -> String {
+    format!("/peers/{peer}/ban")
+}

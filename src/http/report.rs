@@ -173,6 +173,7 @@ mod tests {
     use super::*;
     use crate::{
         coordinator::{FailureReason, Gate, Phase, Stall, StallReason},
+        resilience::{CutSign, LinkCut},
         types::{BlockRoot, Height},
     };
 
@@ -213,6 +214,7 @@ mod tests {
                     production: Gate::NotFollowing,
                     last_checkpoint: None,
                     usable_peers: 0,
+                    link_cut: Some(LinkCut { sign: CutSign::Silence, seconds: 4.5 }),
                     peers: Vec::new(),
                 },
                 restarts: 1,

@@ -1,11 +1,15 @@
-//! Answers `GET /status`.
+//! Answers `GET /status`, and the requests of [`super::admin`].
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{NodeReport, STATUS_PATH};
+use super::{NodeReport, STATUS_PATH, admin, ban_path};
 use crate::node::Node;
 
 /// Why the status cannot be served.
@@ -22,9 +26,10 @@ pub enum ServeError {
     },
 }
 
+/// What the handlers share.
 #[derive(Clone)]
-struct Served {
-    node: Arc<Node>,
+pub(super) struct Served {
+    pub(super) node: Arc<Node>,
     synthetic_payloads: bool,
 }
 
@@ -52,7 +57,11 @@ impl StatusServer {
             tracing::warn!(address = %bound, "whoever reaches this address can read the status");
         }
         let served = Served { node, synthetic_payloads };
-        let app = Router::new().route(STATUS_PATH, get(status)).with_state(served);
+        let app = Router::new()
+            .route(STATUS_PATH, get(status))
+            .route(&ban_path("{peer}"), post(admin::ban).delete(admin::lift))
+            .with_state(served)
+            .into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the status has ended");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::{NetworkMsg, dialer::Dialer, handle::EventsTo};
+use super::{NetworkMsg, NetworkOrders, dialer::Dialer, handle::EventsTo};
 use crate::{
     config::PeerSettings,
     ports::{BlockSource, Clock, Direction, NetworkEvent, NetworkStarter, PeerNetwork},
@@ -33,6 +33,8 @@ pub struct NetworkArgs {
     pub clock: Arc<dyn Clock>,
     /// Who is told of connections.
     pub reputation: ReputationHandle,
+    /// What it was told last.
+    pub orders: NetworkOrders,
 }
 
 /// The network ended by itself.
@@ -64,9 +66,15 @@ impl Actor for PeerNetworkActor {
     ) -> Result<State, ActorProcessingErr> {
         let events = Arc::new(EventsTo(myself.clone()));
         let network = args.starter.start(Arc::clone(&args.source), events).await?;
-        args.slot.publish(&network);
-        let mut dialer = Dialer::new(args.peers.redial_first, args.peers.redial_max, args.seed);
+        let mut dialer = Dialer::new(&args.peers, args.seed);
         args.peers.bootnodes.iter().cloned().for_each(|address| dialer.add(address));
+        let (now, refused) = (args.clock.now(), args.orders.refused());
+        dialer.refuse(now, refused.clone());
+        if args.orders.link_cut() {
+            dialer.set_link_cut(now, true);
+        }
+        network.refuse(refused);
+        args.slot.publish(&network);
         myself.send_interval(TICK, || NetworkMsg::Tick);
         let (connected, listening) = (BTreeMap::new(), Vec::new());
         Ok(State { args, network, dialer, connected, listening })
@@ -95,6 +103,14 @@ impl Actor for PeerNetworkActor {
                 dial(state);
             }
             NetworkMsg::Disconnect { peer } => state.network.disconnect(peer),
+            NetworkMsg::Refuse { peers } => {
+                state.args.orders.refuse(peers.clone());
+                state.dialer.refuse(state.args.clock.now(), peers.clone());
+                state.network.refuse(peers);
+                dial(state);
+            }
+            NetworkMsg::LinkCut => set_link_cut(state, true),
+            NetworkMsg::LinkBack => set_link_cut(state, false),
             NetworkMsg::ReputationStarted => tell_all(state),
             NetworkMsg::ReadListening { reply } => {
                 // Who no longer waits for the answer needs none.
@@ -129,13 +145,19 @@ fn on_event(state: &mut State, event: NetworkEvent) -> Result<(), NetworkEnded> 
         NetworkEvent::Disconnected { peer, reason } => {
             tracing::debug!(%peer, ?reason, "disconnected");
             state.connected.remove(&peer);
-            state.dialer.disconnected(peer);
+            state.dialer.disconnected(state.args.clock.now(), peer);
             let _ = state.args.reputation.disconnected(peer);
         }
-        NetworkEvent::DialFailed { addresses, reason } => {
+        NetworkEvent::DialFailed { addresses, refused, reason } => {
             tracing::debug!(?addresses, reason, "dial failed");
-            state.dialer.failed(state.args.clock.now(), &addresses);
+            state.dialer.failed(state.args.clock.now(), &addresses, refused);
         }
+        NetworkEvent::Discovered { address } => {
+            tracing::debug!(%address, "found on the local network");
+            // Dialled with the next tick, and not many at once: nobody is to drive us.
+            state.dialer.discovered(address);
+        }
+        NetworkEvent::Expired { address } => state.dialer.expired(&address),
         NetworkEvent::Misused { peer, misuse, times } => {
             state.args.reputation.evidence(peer, Evidence::Misused { misuse, times });
         }
@@ -148,6 +170,18 @@ fn is_at(state: &mut State, peer: PeerId, address: Multiaddr) {
     state.connected.insert(peer, address.clone());
     // Reputation that is down asks who is connected when it is back.
     let _ = state.args.reputation.connected(peer, address);
+}
+
+fn set_link_cut(state: &mut State, cut: bool) {
+    if !state.args.orders.set_link_cut(cut) {
+        return;
+    }
+    state.dialer.set_link_cut(state.args.clock.now(), cut);
+    if cut {
+        // Those of peers that we did not dial, too: what is left of them carries nothing.
+        state.connected.keys().for_each(|peer| state.network.disconnect(*peer));
+    }
+    dial(state);
 }
 
 fn tell_all(state: &State) {
@@ -163,5 +197,5 @@ fn dial(state: &mut State) {
 }
 
 #[cfg(test)]
-#[path = "misuse_tests.rs"]
-mod misuse_tests;
+#[path = "actor_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! The stable address of the owner of the network.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use supervisors::{CallError, ChildHandle, SendError};
 
@@ -40,6 +40,30 @@ impl NetworkHandle {
     /// [`SendError`] while it is restarting or stopped: then there are no connections.
     pub fn disconnect(&self, peer: PeerId) -> Result<(), SendError> {
         self.child.cast(NetworkMsg::Disconnect { peer })
+    }
+
+    /// See [`NetworkMsg::Refuse`].
+    ///
+    /// # Errors
+    /// [`SendError`] while it is restarting or stopped: what was said before still holds.
+    pub fn refuse(&self, peers: BTreeSet<PeerId>) -> Result<(), SendError> {
+        self.child.cast(NetworkMsg::Refuse { peers })
+    }
+
+    /// See [`NetworkMsg::LinkCut`].
+    ///
+    /// # Errors
+    /// [`SendError`] while it is restarting or stopped: then there are no connections.
+    pub fn link_cut(&self) -> Result<(), SendError> {
+        self.child.cast(NetworkMsg::LinkCut)
+    }
+
+    /// See [`NetworkMsg::LinkBack`].
+    ///
+    /// # Errors
+    /// [`SendError`] while it is restarting or stopped: pauses stay short until it is said again.
+    pub fn link_back(&self) -> Result<(), SendError> {
+        self.child.cast(NetworkMsg::LinkBack)
     }
 
     /// Reputation has started.

@@ -1,5 +1,7 @@
 //! What the owner of the network is told.
 
+use std::collections::BTreeSet;
+
 use ractor::RpcReplyPort;
 
 use crate::{
@@ -22,6 +24,17 @@ pub enum NetworkMsg {
         /// Who.
         peer: PeerId,
     },
+    /// Exactly these are refused from now on, by later incarnations of the network too.
+    Refuse {
+        /// Who.
+        peers: BTreeSet<PeerId>,
+    },
+    /// Our own link is taken for cut: all connections are closed, as TCP itself would hold them for
+    /// minutes, and everybody is dialled again and again, as
+    /// [`crate::config::PeerSettings::redial_cut_max`] says.
+    LinkCut,
+    /// Our own link works again.
+    LinkBack,
     /// Reputation was started and knows nobody.
     ReputationStarted,
     /// The addresses peers can dial.

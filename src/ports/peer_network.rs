@@ -1,6 +1,6 @@
 //! The network as sync sees it: peers that come and go, and ranges of blocks asked of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{future::BoxFuture, stream::BoxStream};
@@ -32,8 +32,13 @@ pub trait PeerNetwork: Send + Sync + 'static {
     /// later. That is no business of the callers: no request fails of it.
     fn dial(&self, addresses: Vec<Multiaddr>);
 
-    /// Closes all connections to `peer`; the end is an event.
+    /// Closes all connections to `peer`; the end is an event, within a second even if the link is
+    /// cut.
     fn disconnect(&self, peer: PeerId);
+
+    /// Exactly these are refused from now on: no dial, no connection accepted, no reply; their open
+    /// connections are closed. A network that starts refuses nobody.
+    fn refuse(&self, peers: BTreeSet<PeerId>);
 }
 
 /// Makes networks: one each time the actor that owns it starts.
@@ -80,7 +85,8 @@ pub enum DisconnectReason {
 pub enum Misuse {
     /// A request that is none of its protocol.
     MalformedRequest,
-    /// More requests open at once than today's nodes let anybody have.
+    /// More requests open at once than today's nodes let anybody have, or far more of the small
+    /// ones than anybody has use for.
     TooManyRequests,
 }
 
@@ -119,8 +125,20 @@ pub enum NetworkEvent {
     DialFailed {
         /// What was dialled.
         addresses: Vec<Multiaddr>,
+        /// Who is there, if that is somebody who is refused.
+        refused: Option<PeerId>,
         /// Why, for people.
         reason: String,
+    },
+    /// A peer that nobody named was found on the local network.
+    Discovered {
+        /// Where it can be dialled, with its peer id as last part.
+        address: Multiaddr,
+    },
+    /// A peer found on the local network has not been heard of there for a while.
+    Expired {
+        /// Where it could be dialled, as it was [`Self::Discovered`].
+        address: Multiaddr,
     },
     /// A peer misuses our server. At most one report a second of a peer and kind.
     Misused {
@@ -193,6 +211,13 @@ pub enum RequestError {
     #[error("the peer would refuse so much before {wait:?} have passed")]
     OverQuota {
         /// How long to wait.
+        wait: Duration,
+    },
+    /// The peer has failed too often to be asked now: its breaker is open.
+    #[error("the peer has failed too often to be asked before {wait:?} have passed")]
+    BreakerOpen {
+        /// When to try again. The breaker may still be open then: it opens early where nobody else
+        /// delivers.
         wait: Duration,
     },
     /// The peer's bytes break the framing.

@@ -4,8 +4,10 @@ use super::*;
 use crate::{
     consensus::BlockFault,
     doubles::peer,
+    ports::Misuse,
+    reputation::{CleanReply, ScoreWeights},
     resilience::ProvenBlock,
-    types::Height,
+    types::{BlockRef, Height},
     validation::{Fault, ReplyFault},
     wire::block::BlockError,
 };
@@ -16,7 +18,7 @@ const BAN: Duration = Duration::from_secs(3_600);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn book() -> PeerBook {
-    PeerBook::new(OURS, BAN)
+    PeerBook::new(OURS, ReputationSettings { ban: BAN, ..ReputationSettings::default() })
 }
 
 fn address() -> Multiaddr {
@@ -50,13 +52,17 @@ fn useless() -> Evidence {
     Evidence::Useless(Fault { height: Height::new(1), fault: no_lie() })
 }
 
+fn not_linked(root: BlockRoot) -> Evidence {
+    Evidence::NotLinked { block: BlockRef { height: Height::new(9), root } }
+}
+
 impl PeerBook {
     fn state(&self, peer: PeerId) -> PeerState {
         self.records[&peer].state.clone()
     }
 
     fn score(&self, peer: PeerId) -> u16 {
-        self.records[&peer].score
+        self.records[&peer].score.overall(ScoreWeights::default())
     }
 
     /// Connects `peer` at `now` and answers its check.
@@ -273,7 +279,7 @@ fn view_counts_what_was_delivered_and_failed() {
     let shown = &view.peers[0];
     assert_eq!((shown.blocks, shown.failed_blocks), (3, 2));
     assert_eq!((shown.bytes, shown.failures), (750, 1));
-    assert_eq!(shown.score, book.usable()[&peer]);
+    assert_eq!(shown.score, book.usable()[&peer].score);
     assert_eq!(shown.address, address().to_string());
 }
 
@@ -312,20 +318,21 @@ fn memory_is_bounded_and_the_least_useful_are_forgotten_first() {
 }
 
 #[test]
-fn banned_are_never_forgotten_while_banned_and_can_be_after() {
+fn banned_are_forgotten_last_and_those_first_who_are_let_in_soonest() {
     let mut book = book();
     let count = REMEMBERED_MAX as u64 + 50;
     for number in 0..count {
-        book.banned_peer(SECOND, many(number));
-        book.disconnected(SECOND, many(number));
+        let now = SECOND + Duration::from_millis(number);
+        book.banned_peer(now, many(number));
+        book.disconnected(now, many(number));
+        assert!(book.records.len() <= REMEMBERED_MAX, "nobody can fill the memory with liars");
     }
-    assert_eq!(book.records.len() as u64, count);
+    assert!(!book.records.contains_key(&many(0)) && book.records.contains_key(&many(50)));
     book.usable_peer(peer(1));
     book.disconnected(SECOND, peer(1));
-    assert_eq!(book.records.len() as u64, count, "who is gone is forgotten before them");
-    book.connected(SECOND + BAN, peer(2), address());
-    book.disconnected(SECOND + BAN, peer(2));
-    assert_eq!(book.records.len(), REMEMBERED_MAX);
+    assert!(!book.records.contains_key(&peer(1)), "who is gone is forgotten before them");
+    let (_, forgotten) = book.take_changes();
+    assert_eq!(forgotten.len(), 51, "and out of the store, too");
 }
 
 #[test]
@@ -356,7 +363,7 @@ impl Seen {
             }
             Self::Failed => Evidence::Failed(RequestError::Cut),
             Self::Useless => useless(),
-            Self::NotLinked => Evidence::NotLinked,
+            Self::NotLinked => not_linked(OURS),
             Self::Lied => lied(),
             Self::Reconnected => {
                 book.disconnected(SECOND, peer);
@@ -453,4 +460,212 @@ fn gravest_fault_of_a_piece_counts_once() {
     assert!(matches!(Evidence::from_faults(both), Some(Evidence::Lied(_))));
     let only = vec![fault(no_lie()), fault(no_lie())];
     assert!(matches!(Evidence::from_faults(only), Some(Evidence::Useless(_))));
+}
+
+#[test]
+fn ban_that_is_over_is_followed_by_probation_in_which_one_lie_is_enough() {
+    let (mut book, peer) = (book(), peer(1));
+    book.banned_peer(SECOND, peer);
+    book.disconnected(SECOND, peer);
+    let over = SECOND + BAN;
+    book.expire(over - Duration::from_nanos(1));
+    assert_eq!(book.state(peer), PeerState::Banned);
+    assert_eq!(book.refused(over), BTreeSet::new());
+    book.expire(over);
+    assert_eq!(book.state(peer), PeerState::Gone);
+    assert!(book.view().peers[0].probation && book.view().peers[0].trust < 500);
+    book.connected(over, peer, address());
+    book.due_checks(over);
+    book.checked(over, peer, block(OURS));
+    assert_eq!(book.observe(over, peer, &lied()), Some(Action::Disconnect(peer)));
+    let ban = book.ban_of(peer).unwrap();
+    assert_eq!((ban.until_unix_seconds, ban.offences), ((over + 4 * BAN).as_secs(), 2));
+}
+
+#[test]
+fn probation_ends_with_enough_good_blocks() {
+    let (mut book, peer) = (book(), peer(1));
+    book.banned_peer(SECOND, peer);
+    book.disconnected(SECOND, peer);
+    let over = SECOND + BAN;
+    book.expire(over);
+    book.connected(over, peer, address());
+    let blocks = PROBATION_BLOCKS;
+    book.observe(over, peer, &Evidence::Delivered { blocks, failed: 0, bytes: 1 });
+    assert!(!book.view().peers[0].probation);
+    assert_eq!(book.observe(over, peer, &lied()), None);
+}
+
+#[test]
+fn newcomer_at_a_banned_address_starts_under_probation_and_nothing_more() {
+    let at =
+        |ip: &str, port: u16| -> Multiaddr { format!("/ip4/{ip}/tcp/{port}").parse().unwrap() };
+    let probation_of = |liars: &str, newcomers: &str| {
+        let mut book = book();
+        book.connected(SECOND, peer(1), at(liars, 1));
+        for _ in 0..3 {
+            book.observe(SECOND, peer(1), &lied());
+        }
+        assert_eq!(book.connected(SECOND, peer(2), at(newcomers, 2)), None, "it is let in");
+        assert_eq!(book.state(peer(2)), PeerState::Checking);
+        book.records[&peer(2)].probation > 0
+    };
+    assert!(probation_of("10.1.1.1", "10.1.1.1"));
+    assert!(!probation_of("10.1.1.1", "10.1.1.2"));
+    assert!(!probation_of("127.0.0.1", "127.0.0.1"), "all of a machine share its loopback");
+}
+
+#[test]
+fn operator_bans_anybody_and_lifts_any_ban() {
+    let mut book = book();
+    assert_eq!(book.ban_by_hand(SECOND, peer(1), Some(SECOND)), Action::Disconnect(peer(1)));
+    let ban = book.ban_of(peer(1)).unwrap();
+    assert_eq!((ban.reason, ban.until_unix_seconds), (BanReason::Operator, 2));
+    assert_eq!(book.refused(SECOND), BTreeSet::from([peer(1)]));
+    book.banned_peer(SECOND, peer(2));
+    assert!(book.lift(SECOND, peer(1)) && book.lift(SECOND, peer(2)));
+    assert!(!book.lift(SECOND, peer(2)) && !book.lift(SECOND, peer(3)));
+    assert_eq!(book.refused(SECOND), BTreeSet::new());
+    book.disconnected(SECOND, peer(2));
+    assert_eq!(book.connected(SECOND, peer(2), address()), None);
+    assert!(!book.view().peers.iter().any(|peer| peer.probation));
+}
+
+#[test]
+fn our_own_cut_link_leaves_no_penalty() {
+    let mut book = book();
+    for index in 1..=2 {
+        book.usable_peer(peer(index));
+        for _ in 0..10 {
+            let good = Evidence::Delivered { blocks: 32, failed: 0, bytes: 32_000 };
+            book.observe(SECOND, peer(index), &good);
+        }
+    }
+    book.observe(SECOND, peer(2), &Evidence::Failed(RequestError::Cut));
+    let before = book.usable();
+    let cut = 2 * SECOND;
+    for second in 2..30 {
+        let failed = Evidence::Failed(RequestError::TimedOut { waited: SECOND });
+        for index in 1..=2 {
+            book.observe(second * SECOND, peer(index), &failed);
+        }
+        // Verified after the cut, and sent before it.
+        let late = Evidence::Delivered { blocks: 1, failed: 0, bytes: 1 };
+        book.observe(second * SECOND, peer(1), &late);
+    }
+    assert!(book.score(peer(1)) + 100 < before[&peer(1)].score);
+    assert_eq!(book.take_back(30 * SECOND, cut), 2);
+    assert_eq!(book.usable(), before, "and what was before the cut stays");
+    assert_eq!(book.take_back(30 * SECOND, cut), 0);
+}
+
+#[test]
+fn what_is_no_fault_of_our_link_is_not_taken_back_with_it() {
+    let (mut book, peer) = (book(), peer(1));
+    book.usable_peer(peer);
+    book.observe(SECOND, peer, &Evidence::Failed(RequestError::Cut));
+    book.observe(SECOND, peer, &lied());
+    let before = book.usable();
+    assert_eq!(book.take_back(2 * SECOND, SECOND), 0);
+    assert_eq!(book.usable(), before);
+}
+
+#[test]
+fn sender_of_a_block_that_did_not_fit_is_acquitted_or_convicted_by_the_chain() {
+    let mut book = book();
+    for index in 1..=3 {
+        book.usable_peer(peer(index));
+    }
+    let before = book.score(peer(3));
+    book.observe(SECOND, peer(1), &not_linked(OURS));
+    book.observe(SECOND, peer(2), &not_linked(THEIRS));
+    assert!(book.score(peer(1)) < before);
+    assert_eq!(book.score(peer(1)), book.score(peer(2)), "nobody knows yet who is right");
+    assert_eq!(book.unsettled(), [Height::new(9)]);
+    book.settle(SECOND, Height::new(9), OURS);
+    assert_eq!(book.score(peer(1)), before);
+    assert!(book.score(peer(2)) + 100 < before);
+    assert_eq!(book.state(peer(2)), PeerState::Usable, "a fork is no lie");
+    assert!(book.unsettled().is_empty());
+}
+
+#[test]
+fn stored_records_come_back_with_the_time_that_passed() {
+    let mut before = book();
+    let [liar, good, stranger] = [1, 2, 3].map(peer);
+    before.banned_peer(SECOND, liar);
+    for index in [good, stranger] {
+        before.usable_peer(index);
+    }
+    for _ in 0..20 {
+        let blocks = Evidence::Delivered { blocks: 32, failed: 0, bytes: 32_000 };
+        before.observe(SECOND, good, &blocks);
+    }
+    let (stored, forgotten) = before.take_changes();
+    assert!(forgotten.is_empty() && stored.len() == 3);
+    assert!(before.take_changes().0.is_empty(), "each change once");
+    before.not_stored(&[good]);
+    assert_eq!(before.take_changes().0.len(), 1, "unless it was not stored");
+
+    let later = SECOND + BAN / 2;
+    let mut after = book();
+    assert_eq!(after.connected(later, liar, address()), None, "nothing is known yet");
+    assert_eq!(after.restore(later, stored.clone()), [Action::Disconnect(liar)]);
+    assert_eq!(after.state(liar), PeerState::Banned);
+    assert_eq!(after.ban_of(liar), before.ban_of(liar));
+    let status = |book: &PeerBook| book.view().peers.into_iter().find(|peer| peer.blocks > 0);
+    let (was, is) = (status(&before).unwrap(), status(&after).unwrap());
+    assert_eq!((is.blocks, is.bytes), (was.blocks, was.bytes));
+    assert!(is.trust < was.trust && is.trust > 500, "{} {}", is.trust, was.trust);
+
+    let mut long_after = book();
+    long_after.restore(SECOND + 100 * BAN, stored);
+    assert!(long_after.refused(SECOND + 100 * BAN).is_empty());
+}
+
+#[test]
+fn slow_and_quick_peers_are_told_apart_by_performance_alone() {
+    let mut book = book();
+    for index in 1..=2 {
+        book.usable_peer(peer(index));
+    }
+    let reply = |first_ms, streamed_ms| {
+        let first_after = Some(Duration::from_millis(first_ms));
+        let streamed = Duration::from_millis(streamed_ms);
+        Evidence::Replied(CleanReply {
+            asked: 64,
+            blocks: 64,
+            bytes: 640_000,
+            first_after,
+            streamed,
+        })
+    };
+    for _ in 0..10 {
+        book.observe(SECOND, peer(1), &reply(10, 100));
+        book.observe(SECOND, peer(2), &reply(900, 9_000));
+    }
+    let [quick, slow] = [1, 2].map(|index| {
+        let name = peer(index).to_string();
+        book.view().peers.into_iter().find(|peer| peer.peer == name).unwrap()
+    });
+    assert!(quick.performance > 700 && slow.performance < 300, "{quick:?} {slow:?}");
+    assert_eq!((quick.reliability, quick.trust), (slow.reliability, slow.trust));
+    assert!((slow.latency_seconds.unwrap() - 0.9).abs() < 1e-9);
+    assert!(quick.bytes_per_second > slow.bytes_per_second);
+}
+
+#[test]
+fn peer_that_floods_us_is_out_soon_for_a_short_time_and_one_with_a_single_bug_is_not() {
+    let flood = |times| Evidence::Misused { misuse: Misuse::TooManyRequests, times };
+    let (mut book, peer) = (book(), peer(1));
+    book.usable_peer(peer);
+    assert_eq!(book.observe(SECOND, peer, &flood(1)), None);
+    assert_eq!(book.observe(SECOND, peer, &flood(900)), Some(Action::Disconnect(peer)));
+    let ban = book.ban_of(peer).unwrap();
+    let first = ReputationSettings::default().misuse_ban;
+    assert_eq!(
+        (ban.reason, ban.until_unix_seconds),
+        (BanReason::Misuse, (SECOND + first).as_secs())
+    );
+    assert_eq!(book.observe(SECOND, peer, &flood(900)), None, "once");
 }

@@ -1,9 +1,15 @@
 //! The stable address of reputation.
 
-use supervisors::{ChildHandle, SendError};
+use std::time::Duration;
 
-use super::{Evidence, ReputationMsg};
+use supervisors::{CallError, ChildHandle, SendError};
+
+use super::{BanStatus, Evidence, ReputationMsg};
 use crate::types::{Multiaddr, PeerId};
+
+/// How long a question may take. Unit: time. Reputation never waits, so this is far more than it
+/// needs. Too low: false alarms on a busy machine. Too high: a hung one is noticed late.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Sends to reputation, whichever incarnation lives.
 #[derive(Clone)]
@@ -45,6 +51,26 @@ impl ReputationHandle {
     /// [`SendError`]; reputation asks who is connected when it is back.
     pub fn connected_peers(&self, peers: Vec<(PeerId, Multiaddr)>) -> Result<(), SendError> {
         self.child.cast(ReputationMsg::ConnectedPeers { peers })
+    }
+
+    /// Keeps `peer` out for `length`, or as long as a liar. It need not be known.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn ban(
+        &self,
+        peer: PeerId,
+        length: Option<Duration>,
+    ) -> Result<Option<BanStatus>, CallError> {
+        self.child.call(|reply| ReputationMsg::Ban { peer, length, reply }, ANSWER_DEADLINE).await
+    }
+
+    /// Ends the ban of `peer`; whether there was one.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn lift_ban(&self, peer: PeerId) -> Result<bool, CallError> {
+        self.child.call(|reply| ReputationMsg::Lift { peer, reply }, ANSWER_DEADLINE).await
     }
 
     /// The scheduler was started.

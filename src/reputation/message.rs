@@ -1,9 +1,13 @@
 //! What reputation is told.
 
-use super::Evidence;
+use std::time::Duration;
+
+use ractor::RpcReplyPort;
+
+use super::{BanStatus, Evidence, StoredPeer};
 use crate::{
     resilience::ProbeAnswer,
-    types::{Multiaddr, PeerId},
+    types::{BlockRef, Multiaddr, PeerId},
 };
 
 /// Messages to reputation.
@@ -38,6 +42,37 @@ pub enum ReputationMsg {
         peer: PeerId,
         /// What.
         answer: ProbeAnswer,
+    },
+    /// What was stored before this start.
+    Restored {
+        /// The records.
+        stored: Vec<StoredPeer>,
+    },
+    /// Records were stored, or not.
+    Stored {
+        /// Of whom it failed.
+        failed: Vec<PeerId>,
+    },
+    /// The chain at heights that questions are open of.
+    Settled {
+        /// The blocks there.
+        blocks: Vec<BlockRef>,
+    },
+    /// An operator wants a peer kept out.
+    Ban {
+        /// Who.
+        peer: PeerId,
+        /// For how long; as long as a liar if not given.
+        length: Option<Duration>,
+        /// What came of it.
+        reply: RpcReplyPort<Option<BanStatus>>,
+    },
+    /// An operator wants a peer let in again.
+    Lift {
+        /// Who.
+        peer: PeerId,
+        /// Whether it was kept out.
+        reply: RpcReplyPort<bool>,
     },
     /// The scheduler was started and knows no peers.
     SchedulerStarted,

@@ -1,5 +1,5 @@
-//! The one type that can send to a peer. Limits, deadlines and the span are inside it, so that no
-//! request can go out without them.
+//! The one type that can send to a peer. Breakers, limits, deadlines and the span are inside it, so
+//! that no request can go out without them.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,17 @@ use std::{
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::timeout;
-use tracing::Span;
+use tracing::Instrument as _;
 
-use super::{download_limit::DownloadLimit, limit::PeerLimits};
+use super::{
+    activity::{Activity, RequestActivity},
+    breaker::{BreakerState, CallEnd},
+    breakers::{BreakerStatus, BreakerTotals, PeerBreakers, Ticket},
+    call_span::CallSpan,
+    download_limit::DownloadLimit,
+    limit::PeerLimits,
+    partition::Traffic,
+};
 use crate::{
     ports::{Clock, PeerNetwork, RangeStream, RequestError},
     types::{HeightRange, PeerId},
@@ -46,28 +54,59 @@ impl NetworkSlot {
     }
 }
 
-/// Asks peers for blocks. Clones share their limits.
+/// Asks peers for blocks. Clones share their limits and breakers.
 #[derive(Clone)]
 pub struct PeerCaller {
     network: NetworkSlot,
+    clock: Arc<dyn Clock>,
+    breakers: Arc<PeerBreakers>,
     open: Arc<Mutex<BTreeMap<PeerId, u32>>>,
     limits: Arc<PeerLimits>,
     download_limit: DownloadLimit,
     received: Arc<AtomicU64>,
+    activity: Activity,
 }
 
 impl PeerCaller {
     /// A caller over whatever network is present in `network`, whose replies together bring at most
-    /// `bytes_per_second`; `None` for as much as there is.
-    pub fn new(
+    /// `bytes_per_second`; `None` for as much as there is. `seed` decides what is left to chance.
+    /// Only the tree of a node makes one: all that ask in a node share its limits and breakers.
+    pub(crate) fn new(
         network: NetworkSlot,
         clock: Arc<dyn Clock>,
         bytes_per_second: Option<NonZeroU64>,
+        seed: u64,
     ) -> Self {
         let download_limit = DownloadLimit::new(Arc::clone(&clock), bytes_per_second);
-        let limits = Arc::new(PeerLimits::new(clock));
+        let activity = Activity::new(Arc::clone(&clock));
+        let limits = Arc::new(PeerLimits::new(Arc::clone(&clock)));
+        let breakers = Arc::new(PeerBreakers::new(Arc::clone(&clock), seed));
         let (open, received) = (Arc::default(), Arc::default());
-        Self { network, open, limits, download_limit, received }
+        Self { network, clock, breakers, open, limits, download_limit, received, activity }
+    }
+
+    /// A caller outside a node, for benches and tests that ask a network by themselves. It has the
+    /// limits and breakers of one, but for the limit of all downloads. No part of a node may make
+    /// one: it would not know what the node's own caller knows.
+    pub fn outside_a_node(network: NetworkSlot, clock: Arc<dyn Clock>) -> Self {
+        Self::new(network, clock, None, 0)
+    }
+
+    /// The breakers of the peers that were asked lately, at most about a thousand, in order of the
+    /// peers.
+    pub fn breakers(&self) -> Vec<BreakerStatus> {
+        self.breakers.status()
+    }
+
+    /// How often breakers of peers changed so far.
+    pub fn breaker_totals(&self) -> BreakerTotals {
+        self.breakers.totals()
+    }
+
+    /// All failures since `since`, a moment of this caller's [`Clock::now`], were our own: the
+    /// breakers forget them, and those that opened since are closed.
+    pub fn take_back(&self, since: Duration) {
+        self.breakers.take_back(since);
     }
 
     /// Bytes of all blocks that were received so far, whatever became of them.
@@ -75,11 +114,17 @@ impl PeerCaller {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Whom requests wait for now, and when anything last arrived.
+    pub fn traffic(&self) -> Traffic {
+        self.activity.traffic()
+    }
+
     /// Asks `peer` for `range`. Each block, the first one too, must arrive within `deadline` of
     /// the one before. Dropping the call resets the request.
     ///
     /// # Errors
-    /// See [`RequestError`]; [`RequestError::TooManyStreams`] at our own limit of open requests,
+    /// See [`RequestError`]; [`RequestError::BreakerOpen`] where the peer has failed too often,
+    /// [`RequestError::TooManyStreams`] at our own limit of open requests,
     /// [`RequestError::OverQuota`] where the peer would refuse so much now.
     pub async fn range(
         &self,
@@ -87,31 +132,66 @@ impl PeerCaller {
         range: HeightRange,
         deadline: Duration,
     ) -> Result<RangeCall, RequestError> {
+        let ticket = self.breakers.admit(peer);
+        let mut ticket = ticket.map_err(|wait| RequestError::BreakerOpen { wait })?;
         let open = OpenRequest::take(&self.open, peer)?;
         let network = self.network.get().ok_or(RequestError::Restarting)?;
         let admitted = self.limits.admit(peer, range.count());
         admitted.map_err(|wait| RequestError::OverQuota { wait })?;
-        let span = tracing::debug_span!("peer_call", %peer, %range);
-        let request = network.request_range(peer, range);
+        let activity = self.activity.request(peer);
+        activity.waits();
+        let breaker = if ticket.is_probe() { BreakerState::HalfOpen } else { BreakerState::Closed };
+        let mut span = CallSpan::begin(Arc::clone(&self.clock), peer, range, breaker);
+        let request = network.request_range(peer, range).instrument(span.span().clone());
         // The caller must not keep a network alive that its owner has let go.
         drop(network);
-        let stream = timeout(deadline, request)
-            .await
-            .map_err(|_| RequestError::TimedOut { waited: deadline })??;
+        let sent = timeout(deadline, request).await;
+        let sent = sent.unwrap_or(Err(RequestError::TimedOut { waited: deadline }));
+        let stream = match sent {
+            Ok(stream) => stream,
+            Err(error) => {
+                span.span().in_scope(|| ticket.ended(says(&error)));
+                span.failed(&error);
+                return Err(error);
+            }
+        };
         let left = range.count();
         let caller = self.clone();
-        Ok(RangeCall { stream, deadline, left, span, caller, peer, _open: open })
+        Ok(RangeCall { stream, deadline, left, ticket, span, caller, peer, activity, _open: open })
     }
 }
 
-/// A reply in progress.
+/// What a failed request says about the peer.
+const fn says(error: &RequestError) -> CallEnd {
+    match error {
+        RequestError::TimedOut { .. }
+        | RequestError::Cut
+        | RequestError::Refused { .. }
+        | RequestError::Framing(_)
+        | RequestError::Unsupported
+        | RequestError::TooManyBlocks { .. } => CallEnd::Failed,
+        // Ours, or a limit that it is right to have.
+        RequestError::NotConnected
+        | RequestError::TooManyStreams
+        | RequestError::Restarting
+        | RequestError::RateLimited { .. }
+        | RequestError::OverQuota { .. }
+        | RequestError::BreakerOpen { .. } => CallEnd::NoNews,
+    }
+}
+
+/// A reply in progress. The peer's breaker learns of its end once; of one that is dropped before,
+/// it learns nothing.
 pub struct RangeCall {
     stream: RangeStream,
     deadline: Duration,
     left: u64,
-    span: Span,
+    // Before the span, which is open for as long as something may be said in it.
+    ticket: Ticket,
+    span: CallSpan,
     caller: PeerCaller,
     peer: PeerId,
+    activity: RequestActivity,
     _open: OpenRequest,
 }
 
@@ -129,27 +209,49 @@ impl RangeCall {
         }
         // No deadline runs meanwhile: the peer has sent what it may.
         self.caller.download_limit.ready().await;
+        self.activity.waits();
         let next = match timeout(self.deadline, self.stream.next()).await {
-            Ok(next) => next,
+            Ok(next) => {
+                if !matches!(next, Some(Err(RequestError::Cut))) {
+                    // Also an error: the link carries it.
+                    self.activity.arrived();
+                }
+                next
+            }
             Err(_) => Some(Err(RequestError::TimedOut { waited: self.deadline })),
         };
         match &next {
             Some(Ok(block)) => {
                 self.left -= 1;
                 let bytes = block.len() as u64;
+                self.ticket.delivers();
+                self.span.block(bytes);
                 self.caller.download_limit.charge(bytes);
                 self.caller.received.fetch_add(bytes, Ordering::Relaxed);
+                if self.left == 0 {
+                    self.ended_well();
+                }
             }
             Some(Err(error)) => {
                 self.left = 0;
                 if let RequestError::RateLimited { .. } = error {
                     self.caller.limits.has_refused(self.peer);
                 }
-                tracing::debug!(parent: &self.span, %error, "reply failed");
+                tracing::debug!(parent: self.span.span(), %error, "reply failed");
+                self.span.span().in_scope(|| self.ticket.ended(says(error)));
+                self.span.failed(error);
             }
-            None => self.left = 0,
+            None => {
+                self.left = 0;
+                self.ended_well();
+            }
         }
         next
+    }
+
+    fn ended_well(&mut self) {
+        self.span.span().in_scope(|| self.ticket.ended(CallEnd::Succeeded));
+        self.span.ended();
     }
 }
 

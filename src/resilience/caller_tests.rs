@@ -8,6 +8,7 @@ use crate::{
     doubles::{NetworkDouble, peer, stream_of},
     ports::SystemClock,
     types::Height,
+    wire::response::{ChunkError, ResponseCode},
 };
 
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -24,7 +25,7 @@ fn block(number: u8) -> Bytes {
 fn over(network: &Arc<NetworkDouble>) -> PeerCaller {
     let slot = NetworkSlot::default();
     slot.publish(&(Arc::clone(network) as Arc<dyn PeerNetwork>));
-    PeerCaller::new(slot, Arc::new(SystemClock::start()), None)
+    PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start()))
 }
 
 /// A network whose every reply has block after block, each after `pause`, without an end.
@@ -181,7 +182,7 @@ async fn failed_and_dropped_requests_give_their_place_free() {
 #[tokio::test(start_paused = true)]
 async fn without_a_network_it_is_restarting_and_the_next_one_is_found() {
     let slot = NetworkSlot::default();
-    let caller = PeerCaller::new(slot.clone(), Arc::new(SystemClock::start()), None);
+    let caller = PeerCaller::outside_a_node(slot.clone(), Arc::new(SystemClock::start()));
     let ask = || caller.range(peer(1), range(1), DEADLINE);
     assert_eq!(ask().await.err(), Some(RequestError::Restarting));
     let first: Arc<dyn PeerNetwork> = silent();
@@ -239,4 +240,111 @@ async fn peer_that_limits_its_requesters_is_not_asked_before_it_serves_again() {
     assert!(caller.range(peer(2), range(128), DEADLINE).await.is_ok(), "others are not concerned");
     sleep(wait).await;
     assert!(caller.range(peer(1), range(128), DEADLINE).await.is_ok());
+}
+
+/// A network where each request fails with `error`, at once or in its reply.
+fn failing(error: RequestError, at_once: bool) -> Arc<NetworkDouble> {
+    NetworkDouble::new(move |_, _| {
+        let error = error.clone();
+        if at_once { Err(error) } else { Ok(stream_of([Err(error)])) }
+    })
+}
+
+async fn ask(caller: &PeerCaller, number: u8) -> Option<RequestError> {
+    match caller.range(peer(number), range(1), DEADLINE).await {
+        Ok(mut call) => call.next().await.and_then(Result::err),
+        Err(error) => Some(error),
+    }
+}
+
+fn is_open(error: Option<&RequestError>) -> bool {
+    matches!(error, Some(RequestError::BreakerOpen { .. }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_that_fails_is_not_asked_a_sixth_time() {
+    let text = String::new();
+    let failures = [
+        RequestError::Cut,
+        RequestError::Unsupported,
+        RequestError::TooManyBlocks { asked: 1 },
+        RequestError::Refused { code: ResponseCode::ServerError, text },
+        RequestError::Framing(ChunkError::Cut),
+        TIMED_OUT,
+    ];
+    for (failure, at_once) in failures.into_iter().flat_map(|f| [(f.clone(), true), (f, false)]) {
+        let network = failing(failure.clone(), at_once);
+        let caller = over(&network);
+        for _ in 0..5 {
+            assert_eq!(ask(&caller, 1).await.as_ref(), Some(&failure));
+        }
+        assert!(is_open(ask(&caller.clone(), 1).await.as_ref()), "{failure}");
+        assert_eq!(network.asked().len(), 5, "{failure}");
+        assert_eq!(ask(&caller, 2).await.as_ref(), Some(&failure), "another peer");
+        caller.take_back(Duration::ZERO);
+        assert_eq!(ask(&caller, 1).await.as_ref(), Some(&failure), "taken back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_fault_of_the_peer_opens_no_breaker() {
+    let ours = [
+        RequestError::NotConnected,
+        RequestError::TooManyStreams,
+        RequestError::Restarting,
+        RequestError::OverQuota { wait: Duration::ZERO },
+    ];
+    for error in ours {
+        let caller = over(&failing(error.clone(), true));
+        for _ in 0..50 {
+            assert!(ask(&caller, 1).await.is_some());
+        }
+        let breakers = caller.breakers();
+        let counted = (breakers[0].state, breakers[0].failures_in_row);
+        assert_eq!(counted, (BreakerState::Closed, 0), "{error}");
+    }
+    let network = silent();
+    let caller = over(&network);
+    for _ in 0..50 {
+        let mut call = caller.range(peer(1), range(1), DEADLINE).await.unwrap();
+        assert!(timeout(DEADLINE / 2, call.next()).await.is_err(), "given up before its deadline");
+    }
+    assert_eq!(caller.breakers()[0].failures_in_row, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_time_out_together_count_once() {
+    let network = silent();
+    let caller = over(&network);
+    let asking = (0..24).map(|_| ask(&caller, 1));
+    let ends = futures::future::join_all(asking).await;
+    assert!(ends.iter().all(|end| end.as_ref() == Some(&TIMED_OUT)), "{ends:?}");
+    assert_eq!(caller.breakers()[0].failures_in_row, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probe_that_delivers_closes_the_breaker() {
+    let healed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let network = NetworkDouble::new({
+        let healed = Arc::clone(&healed);
+        move |_, _| {
+            if healed.load(Ordering::Relaxed) {
+                Ok(stream_of([Ok(block(1))]))
+            } else {
+                Err(RequestError::Cut)
+            }
+        }
+    });
+    let caller = over(&network);
+    for _ in 0..5 {
+        assert_eq!(ask(&caller, 1).await, Some(RequestError::Cut));
+    }
+    healed.store(true, Ordering::Relaxed);
+    let Some(RequestError::BreakerOpen { wait }) = ask(&caller, 1).await else {
+        panic!("not open");
+    };
+    sleep(wait).await;
+    assert_eq!(ask(&caller, 1).await, None, "nobody else delivers: it may try");
+    assert_eq!(caller.breakers()[0].state, BreakerState::Closed);
+    assert_eq!(caller.breaker_totals(), BreakerTotals { opened: 1, half_opened: 1, closed: 1 });
 }

@@ -1,11 +1,24 @@
-//! What stands between sync and everything that fails: the one way to ask a peer.
+//! What stands between sync and everything that fails: the one way to ask a peer, breakers around
+//! what fails again and again, and the watch on our own link.
 
+mod activity;
+mod breaker;
+mod breakers;
+mod call_span;
 mod caller;
 mod download_limit;
+mod guard;
+mod guarded_source;
 mod limit;
+mod partition;
 mod probe;
+mod retry;
 
+pub use breaker::BreakerState;
+pub use breakers::{BreakerStatus, BreakerTotals};
 pub use caller::{NetworkSlot, PeerCaller, RangeCall};
+pub use guarded_source::GuardedSource;
 pub use limit::{Allowance, QUOTA_PERIOD};
 pub(crate) use limit::{Cost, Quota};
+pub use partition::{CutSign, LinkCut, LinkNews, LinkWatch, Traffic};
 pub use probe::{ProbeAnswer, Prober, ProvenBlock};

@@ -31,7 +31,7 @@ async fn real(network: &Arc<NetworkDouble>) -> (Prober, SupervisorHandle) {
 fn over(network: &Arc<NetworkDouble>, validator: ValidatorHandle) -> Prober {
     let slot = NetworkSlot::default();
     slot.publish(&(Arc::clone(network) as Arc<dyn PeerNetwork>));
-    let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()), None);
+    let caller = PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start()));
     Prober { caller, validator, budget: ByteBudget::new(0), deadline: DEADLINE }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     ports::Clock,
     reputation::{Evidence, ReputationHandle},
     resilience::PeerCaller,
+    selection::{SelectionSettings, Selector, Standing},
     types::{HeightRange, PeerId},
     validation::ValidatorHandle,
 };
@@ -39,6 +40,10 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct SchedulerArgs {
     /// The operator's choices.
     pub settings: Settings,
+    /// How peers are chosen.
+    pub selection: SelectionSettings,
+    /// Decides what is left to chance.
+    pub seed: u64,
     /// The one budget of bytes.
     pub budget: ByteBudget,
     /// The way to peers.
@@ -99,7 +104,10 @@ impl Actor for DownloadScheduler {
         myself.send_interval(TICK, || SchedulerMsg::Tick);
         Ok(State {
             core: DownloadCore::new(
-                Box::new(Adaptive::new(args.settings.clone())),
+                Box::new(Adaptive::new(
+                    args.settings.clone(),
+                    Selector::new(args.selection, args.seed),
+                )),
                 args.settings.requests_per_peer_max,
             ),
             received_before: args.caller.received_bytes(),
@@ -151,7 +159,8 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<DownloadEvent<Arc<Seg
         SchedulerMsg::UsablePeers { peers, banned } => usable(state, &peers, banned),
         SchedulerMsg::Imported { head } => vec![DownloadEvent::Imported { head }],
         SchedulerMsg::ImportRefused { refusal } => {
-            state.args.reputation.evidence(refusal.origin.peer, Evidence::NotLinked);
+            let evidence = Evidence::NotLinked { block: refusal.fault.child() };
+            state.args.reputation.evidence(refusal.origin.peer, evidence);
             vec![DownloadEvent::ImportRefused { at: refusal.at }]
         }
         SchedulerMsg::ImporterStarted { head } => vec![DownloadEvent::ImporterStarted { head }],
@@ -194,12 +203,14 @@ fn panicked(state: &mut State) -> Vec<DownloadEvent<Arc<Segment>>> {
 
 fn usable(
     state: &mut State,
-    peers: &BTreeMap<PeerId, u16>,
+    peers: &BTreeMap<PeerId, Standing>,
     banned: BTreeSet<PeerId>,
 ) -> Vec<DownloadEvent<Arc<Segment>>> {
     let gone = state.peers.iter().filter(|peer| !peers.contains_key(peer));
     let mut events: Vec<_> = gone.map(|peer| DownloadEvent::PeerUnusable { peer: *peer }).collect();
-    events.extend(peers.iter().map(|(&peer, &score)| DownloadEvent::PeerUsable { peer, score }));
+    let now_usable = peers.iter();
+    events
+        .extend(now_usable.map(|(&peer, &standing)| DownloadEvent::PeerUsable { peer, standing }));
     events.extend(banned.into_iter().map(|peer| DownloadEvent::PeerBanned { peer }));
     state.peers = peers.keys().copied().collect();
     events

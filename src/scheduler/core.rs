@@ -45,6 +45,7 @@ macro_rules! view {
             next_import: $core.next_import,
             front: $core.next_release,
             last: $core.last.unwrap_or(Height::GENESIS),
+            held: $core.held.last_key_value().map(|(_, segment)| segment.range().last()),
             bytes_per_block: $core.bytes_per_block.max(1),
             available: $available,
         }
@@ -148,11 +149,11 @@ impl<S: Held> DownloadCore<S> {
         match event {
             DownloadEvent::WindowSet { next, last } => self.set_window(next, last, &mut effects),
             DownloadEvent::WindowClosed => self.reset(Height::GENESIS, None, &mut effects),
-            DownloadEvent::PeerUsable { peer, score } => {
+            DownloadEvent::PeerUsable { peer, standing } => {
                 if !self.peers.contains_key(&peer) {
                     self.policy.joined(now, peer);
                 }
-                self.peers.entry(peer).or_default().score = score;
+                self.peers.entry(peer).or_default().standing = standing;
             }
             DownloadEvent::PeerUnusable { peer } => self.drop_peer(now, peer, &mut effects),
             DownloadEvent::PeerBanned { peer } => self.ban_peer(peer, &mut effects),

@@ -5,7 +5,10 @@ use proptest::{
 };
 
 use super::*;
-use crate::scheduler::{Adaptive, Settings};
+use crate::{
+    scheduler::{Adaptive, Settings},
+    selection::{SelectionSettings, SelectionStrategy, Selector, Standing},
+};
 
 #[path = "core/race_tests.rs"]
 mod race;
@@ -39,9 +42,11 @@ fn peer(seed: u8) -> PeerId {
     keys.public().to_peer_id()
 }
 
-fn core(settings: Settings) -> DownloadCore<Blocks> {
+fn core(settings: Settings, strategy: SelectionStrategy) -> DownloadCore<Blocks> {
+    let selection = SelectionSettings { strategy, ..SelectionSettings::default() };
+    let selector = Selector::new(selection, 1);
     let most = settings.requests_per_peer_max;
-    DownloadCore::new(Box::new(Adaptive::new(settings)), most)
+    DownloadCore::new(Box::new(Adaptive::new(settings, selector)), most)
 }
 
 /// A core with everything that is outside of it played by the test: requests answered on demand,
@@ -57,8 +62,13 @@ struct World {
 
 impl World {
     fn new(settings: Settings, peers: u8, last: u64) -> Self {
+        Self::by(SelectionStrategy::default(), settings, peers, last)
+    }
+
+    /// The same, where peers are chosen by `strategy`.
+    fn by(strategy: SelectionStrategy, settings: Settings, peers: u8, last: u64) -> Self {
         let mut world = Self {
-            core: core(settings),
+            core: core(settings, strategy),
             now: Duration::from_secs(1),
             open: BTreeMap::new(),
             verifying: Vec::new(),
@@ -66,7 +76,10 @@ impl World {
             imported: h(0),
         };
         for seed in 1..=peers {
-            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score: 500 });
+            world.event(DownloadEvent::PeerUsable {
+                peer: peer(seed),
+                standing: Standing::default(),
+            });
         }
         world.event(DownloadEvent::WindowSet { next: h(1), last: h(last) });
         world
@@ -186,7 +199,7 @@ fn front_is_followed_from_wanted_to_imported() {
     let mut world = World::new(small(), 0, 16);
     let height = h(1);
     assert_eq!(world.core.front_state(), Front::Wanted { height });
-    world.event(DownloadEvent::PeerUsable { peer: peer(1), score: 500 });
+    world.event(DownloadEvent::PeerUsable { peer: peer(1), standing: Standing::default() });
     assert_eq!(world.core.front_state(), Front::InFlight { height, peer: peer(1) });
     let first = *world.open.keys().next().unwrap();
     world.arrive(first, u64::MAX);
@@ -352,9 +365,15 @@ fn blocks_that_wait_for_import_do_not_let_others_past_the_budget() {
 
 #[test]
 fn budget_stops_everything_but_the_front() {
-    let mut core = core(small());
-    core.apply(Duration::ZERO, DownloadEvent::PeerUsable { peer: peer(1), score: 500 });
-    core.apply(Duration::ZERO, DownloadEvent::PeerUsable { peer: peer(2), score: 500 });
+    let mut core = core(small(), SelectionStrategy::default());
+    core.apply(
+        Duration::ZERO,
+        DownloadEvent::PeerUsable { peer: peer(1), standing: Standing::default() },
+    );
+    core.apply(
+        Duration::ZERO,
+        DownloadEvent::PeerUsable { peer: peer(2), standing: Standing::default() },
+    );
     core.apply(Duration::ZERO, DownloadEvent::WindowSet { next: h(1), last: h(100) });
     let effects = core.plan(Duration::ZERO, 0);
     assert!(matches!(&effects[..], [DownloadEffect::Fetch { range, .. }] if range.start() == h(1)));
@@ -494,8 +513,13 @@ fn take(world: &mut World, step: Step) {
         Step::PeerGone(seed) => world.event(DownloadEvent::PeerUnusable { peer: peer(seed) }),
         Step::PeerBanned(seed) => world.event(DownloadEvent::PeerBanned { peer: peer(seed) }),
         Step::PeerBack(seed) => {
-            let score = u16::from(seed) * 200;
-            world.event(DownloadEvent::PeerUsable { peer: peer(seed), score });
+            let standing = Standing {
+                score: u16::from(seed) * 200,
+                reliability: 1_000 - u16::from(seed) * 200,
+                ip: Some([10, seed % 2, 0, seed].into()),
+                ..Standing::default()
+            };
+            world.event(DownloadEvent::PeerUsable { peer: peer(seed), standing });
         }
         Step::Window(last) => {
             let next = world.imported.saturating_add(1);
@@ -511,15 +535,16 @@ fn take(world: &mut World, step: Step) {
     }
 }
 
-/// What one run does, and how large its window is.
-fn plan_of_a_run() -> impl Strategy<Value = (Vec<Step>, u64)> {
-    (proptest::collection::vec(step(), 1..200), 1u64..300)
+/// What one run does, how large its window is, and how peers are chosen.
+fn plan_of_a_run() -> impl Strategy<Value = (Vec<Step>, u64, SelectionStrategy)> {
+    let strategy = proptest::sample::select(SelectionStrategy::ALL.to_vec());
+    (proptest::collection::vec(step(), 1..200), 1u64..300, strategy)
 }
 
 /// Takes all steps, and lets everything end well. Every event checks all invariants.
-fn run(steps: Vec<Step>, window: u64) {
+fn run(steps: Vec<Step>, window: u64, strategy: SelectionStrategy) {
     let settings = Settings { window_blocks: window, ..Settings::default() };
-    let mut world = World::new(settings, 4, 300);
+    let mut world = World::by(strategy, settings, 4, 300);
     for step in steps {
         take(&mut world, step);
     }
@@ -534,9 +559,9 @@ fn run(steps: Vec<Step>, window: u64) {
 proptest! {
     #[test]
     fn every_height_has_one_state_whatever_happens_and_the_sync_completes(
-        (steps, window) in plan_of_a_run(),
+        (steps, window, strategy) in plan_of_a_run(),
     ) {
-        run(steps, window);
+        run(steps, window, strategy);
     }
 }
 
@@ -555,8 +580,9 @@ fn every_height_has_one_state_in_seeded_runs() {
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
             let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-            let (steps, window) = plan_of_a_run().new_tree(&mut runner).unwrap().current();
-            let held = std::panic::catch_unwind(|| run(steps, window));
+            let (steps, window, strategy) =
+                plan_of_a_run().new_tree(&mut runner).unwrap().current();
+            let held = std::panic::catch_unwind(|| run(steps, window, strategy));
             assert!(held.is_ok(), "seed {seed}");
         }
     };

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use super::{SchedulerMsg, message::FetchReport, policy::ReplyEnd};
+use super::{SchedulerMsg, message::FetchReport, policy::ReplyEnd, reply_meter::ReplyMeter};
 use crate::{
     flow::{BytePermit, Origin, RawSegment, RequestId},
     ports::RequestError,
@@ -113,17 +113,25 @@ async fn receive(
     verdicts: &mut JoinSet<()>,
 ) -> ReplyEnd {
     let peer = fetch.peer;
+    let mut meter = ReplyMeter::begin(fetch.range.count());
     let mut call = match context.caller.range(peer, fetch.range, fetch.block_deadline).await {
         Ok(call) => call,
         Err(error) => return failed(context, peer, error),
     };
     let mut piece = Piece { rest: Some(fetch.range), blocks: Vec::new(), bytes: 0, due: None };
     let end = loop {
-        match piece.next(&mut call).await {
+        let reads = Instant::now();
+        let next = piece.next(&mut call).await;
+        meter.read_for(reads.elapsed());
+        match next {
             None => send_piece(context, &mut fetch, &mut piece, report, verdicts),
-            Some(None) => break ReplyEnd::Closed,
+            Some(None) => {
+                context.reputation.evidence(peer, Evidence::Replied(meter.ended()));
+                break ReplyEnd::Closed;
+            }
             Some(Some(Err(error))) => break failed(context, peer, error),
             Some(Some(Ok(block))) => {
+                meter.arrived(block.len());
                 piece.due.get_or_insert_with(|| Instant::now() + PIECE_WAIT);
                 piece.bytes += block.len() as u64;
                 piece.blocks.push(block);
@@ -192,7 +200,10 @@ fn failed(context: &FetchContext, peer: PeerId, error: RequestError) -> ReplyEnd
         }
         // To ask again as soon as it allows is what it wants: nothing to hold against it.
         RequestError::RateLimited { wait } => ReplyEnd::Limited { wait },
-        RequestError::OverQuota { wait } => ReplyEnd::Limited { wait: Some(wait) },
+        // It was not asked: what there is to hold against it was held when it failed.
+        RequestError::OverQuota { wait } | RequestError::BreakerOpen { wait } => {
+            ReplyEnd::Limited { wait: Some(wait) }
+        }
         RequestError::Unsupported
         | RequestError::Refused { .. }
         | RequestError::Framing(_)

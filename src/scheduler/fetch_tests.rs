@@ -61,7 +61,7 @@ impl World {
         let slot = NetworkSlot::default();
         slot.publish(&(network.clone() as Arc<dyn PeerNetwork>));
         let context = FetchContext {
-            caller: PeerCaller::new(slot, Arc::new(SystemClock::start()), None),
+            caller: PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start())),
             validator: ValidatorHandle::new(match pool {
                 Pool::Real => real,
                 Pool::Held => held.handle,
@@ -129,7 +129,8 @@ impl World {
                 Evidence::Failed(error) => format!("failed: {error}"),
                 Evidence::Lied(fault) => format!("lied at {}", fault.height),
                 Evidence::Useless(fault) => format!("useless at {}", fault.height),
-                Evidence::NotLinked => "not linked".to_owned(),
+                Evidence::NotLinked { block } => format!("not linked: {block}"),
+                Evidence::Replied(reply) => format!("replied {} of {}", reply.blocks, reply.asked),
                 Evidence::Misused { .. } => panic!("only servers see misuse"),
             });
         }
@@ -186,7 +187,8 @@ async fn reply_goes_to_verification_in_pieces_each_arrived_before_it_is_verified
     assert_eq!(arrived, ["arrived 1..=32", "arrived 33..=64", "arrived 65..=70"]);
     assert!(reports.contains(&"ended Closed".to_owned()));
     assert_eq!((reports.len(), reports.last().unwrap().as_str()), (8, "settled"));
-    assert_eq!(world.evidence().await, ["delivered 32", "delivered 32", "delivered 6"]);
+    let evidence = world.evidence().await;
+    assert_eq!(evidence, ["replied 70 of 70", "delivered 32", "delivered 32", "delivered 6"]);
     task.await.unwrap();
     assert_eq!(world.budget.gauge().used, 0);
     let range = HeightRange::new(Height::new(1), 70).unwrap();
@@ -253,6 +255,7 @@ async fn limit_of_a_peer_is_not_held_against_it_and_its_wait_is_passed_on() {
         (RequestError::RateLimited { wait: Some(wait) }, "ended Limited { wait: Some(1.234s) }"),
         (RequestError::RateLimited { wait: None }, "ended Limited { wait: None }"),
         (RequestError::OverQuota { wait }, "ended Limited { wait: Some(1.234s) }"),
+        (RequestError::BreakerOpen { wait }, "ended Limited { wait: Some(1.234s) }"),
     ];
     for (error, told) in limits {
         let mut world = World::new(sends(vec![Err(error.clone())]), Pool::Real).await;
@@ -271,7 +274,7 @@ async fn lie_in_a_piece_is_told_once_beside_what_was_good() {
     let _task = world.fetch(1, 9, 1_000);
     let reports = world.reports().await;
     assert!(reports.contains(&"verified 1..=9: 1..=3 5..=6 8..=9".to_owned()), "{reports:?}");
-    assert_eq!(world.evidence().await, ["delivered 7", "lied at 4"]);
+    assert_eq!(world.evidence().await, ["replied 9 of 9", "delivered 7", "lied at 4"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +291,7 @@ async fn lost_verdict_gives_the_heights_back_and_settles_last() {
     assert_eq!(world.budget.gauge().used, 3_200);
     drop((first, reply));
     assert_eq!(world.reports().await, ["verified 1..=32: ", "settled"]);
-    assert!(world.evidence().await.is_empty(), "nobody is to blame");
+    assert_eq!(world.evidence().await, ["replied 40 of 40"], "nobody is to blame");
     assert_eq!(world.budget.gauge().used, 0);
 }
 
@@ -367,7 +370,7 @@ async fn short_memory_pauses_reading_and_the_peer_is_not_charged() {
     drop(segment);
     let reports = world.reports().await;
     assert!(reports.contains(&"ended Closed".to_owned()), "{reports:?}");
-    assert!(world.evidence().await.is_empty());
+    assert_eq!(world.evidence().await, ["replied 10 of 10"]);
 }
 
 #[tokio::test(start_paused = true)]

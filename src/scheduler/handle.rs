@@ -13,6 +13,7 @@ use supervisors::{CallError, ChildHandle, SendError};
 use super::{Front, SchedulerMsg, WindowGauge};
 use crate::{
     importer::Refusal,
+    selection::Standing,
     types::{Height, PeerId},
 };
 
@@ -54,7 +55,7 @@ impl SchedulerHandle {
     /// [`SendError`] while it is restarting or stopped.
     pub fn usable_peers(
         &self,
-        peers: BTreeMap<PeerId, u16>,
+        peers: BTreeMap<PeerId, Standing>,
         banned: BTreeSet<PeerId>,
     ) -> Result<(), SendError> {
         self.child.cast(SchedulerMsg::UsablePeers { peers, banned })

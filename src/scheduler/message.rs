@@ -11,6 +11,7 @@ use super::{Front, WindowGauge, policy::ReplyEnd};
 use crate::{
     flow::{RequestId, Segment},
     importer::Refusal,
+    selection::Standing,
     types::{Height, HeightRange, PeerId},
 };
 
@@ -25,10 +26,10 @@ pub enum SchedulerMsg {
     },
     /// No more blocks are needed: give up what is in flight.
     CloseWindow,
-    /// All peers that may be asked, with their scores in thousandths.
+    /// All peers that may be asked.
     UsablePeers {
-        /// By peer.
-        peers: BTreeMap<PeerId, u16>,
+        /// What reputation tells of each.
+        peers: BTreeMap<PeerId, Standing>,
         /// Those kept out for lies: nothing of them is worth verifying.
         banned: BTreeSet<PeerId>,
     },

@@ -16,6 +16,7 @@ mod handle;
 mod height_set;
 mod message;
 mod policy;
+mod reply_meter;
 mod settings;
 
 pub use actor::{DownloadScheduler, SchedulerArgs};

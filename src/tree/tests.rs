@@ -1,9 +1,10 @@
 use std::sync::{
+    Mutex,
     atomic::{AtomicU64, Ordering},
     mpsc,
 };
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use supervisors::{ChildError, EscalationCause, Report, SendError, SupervisorExit};
 
 use super::*;
@@ -13,7 +14,10 @@ use crate::{
     coordinator::{Command, StallReason},
     doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
     node::Node,
-    ports::{BlockSource as _, InlineCompute, OsEntropy, SystemClock},
+    ports::{
+        BlockSource, InlineCompute, NetworkError, NetworkEvents, NetworkStarter, OsEntropy,
+        PeerNetwork, SystemClock,
+    },
     types::{BlockRef, BlockRoot, Height},
 };
 
@@ -26,18 +30,48 @@ async fn node_over(
     network: Arc<NetworkDouble>,
     script: impl IntoIterator<Item = Write>,
 ) -> (Node, Arc<ChainDouble>) {
+    let starter = Arc::new(StarterDouble { network, peers: vec![peer(1)] });
+    node_with(starter, script).await
+}
+
+async fn node_with(
+    network: Arc<dyn NetworkStarter>,
+    script: impl IntoIterator<Item = Write>,
+) -> (Node, Arc<ChainDouble>) {
     let chain = Arc::new(ChainDouble::new(script));
     let ports = Ports {
         spec: Arc::clone(&blocks().spec),
         verifier: Arc::clone(&blocks().verifier),
         chain: chain.clone(),
         journal: Arc::new(MemoryJournal::default()),
-        network: Arc::new(StarterDouble { network, peers: vec![peer(1)] }),
+        network,
         compute: Arc::new(InlineCompute),
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
     };
     (Node::start(SyncConfig::default(), ports).await.unwrap(), chain)
+}
+
+/// Starts networks that keep what they are given to serve.
+#[derive(Default)]
+struct Serving {
+    source: Mutex<Option<Arc<dyn BlockSource>>>,
+}
+
+impl NetworkStarter for Serving {
+    fn start(
+        &self,
+        source: Arc<dyn BlockSource>,
+        _: Arc<dyn NetworkEvents>,
+    ) -> BoxFuture<'static, Result<Arc<dyn PeerNetwork>, NetworkError>> {
+        *self.source.lock().unwrap() = Some(source);
+        let network: Arc<dyn PeerNetwork> = NetworkDouble::honest();
+        futures::future::ready(Ok(network)).boxed()
+    }
+
+    fn ended(&self) -> BoxFuture<'static, ()> {
+        futures::future::ready(()).boxed()
+    }
 }
 
 async fn until_synced(node: &Node, height: u64) {
@@ -252,4 +286,24 @@ fn only_a_chain_that_moved_is_restarted_into() {
     for exit in [ChildExit::Killed, ChildExit::Stopped] {
         assert_eq!(never_into_a_broken_store(&exit), Directive::ByRestartKind);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn disk_that_fails_is_not_read_for_each_request_of_a_peer() {
+    let starter = Arc::new(Serving::default());
+    let (node, chain) = node_with(starter.clone(), []).await;
+    let read = |times: u32| {
+        let source = starter.source.lock().unwrap().clone().expect("it serves");
+        (0..times).filter(|_| source.read(Height::GENESIS, 1, 1).is_ok()).count()
+    };
+    assert_eq!(read(10), 10);
+    *chain.failed_reads.lock().unwrap() = Some(0);
+    assert_eq!(read(1_000), 0);
+    assert!(node.kill(Child::PeerNetwork));
+    while node.incarnation(Child::PeerNetwork) < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(read(1_000), 0, "the network after it knows");
+    assert_eq!(*chain.failed_reads.lock().unwrap(), Some(5));
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
 }

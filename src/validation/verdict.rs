@@ -3,7 +3,7 @@
 use crate::{
     consensus::{BlockFault, LinkFault, VerifiedBlock, links},
     flow::{RawSegment, Segment},
-    types::{Height, HeightRange},
+    types::{BlockRef, Height, HeightRange},
     wire::block::BlockError,
 };
 
@@ -52,6 +52,14 @@ impl ReplyFault {
             Self::Encoding(_) => true,
             Self::Block(fault) => fault.is_provable_lie(),
             Self::OtherHeight { .. } | Self::Link(_) => false,
+        }
+    }
+
+    /// The block that does not fit to the one before it, though a majority signed both.
+    pub const fn unlinked(&self) -> Option<BlockRef> {
+        match self {
+            Self::Link(fault) => Some(fault.child()),
+            Self::Encoding(_) | Self::Block(_) | Self::OtherHeight { .. } => None,
         }
     }
 }

@@ -10,3 +10,4 @@ mod run;
 mod support;
 #[cfg(target_os = "linux")]
 mod thousand;
+mod traces;

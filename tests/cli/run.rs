@@ -37,6 +37,7 @@ async fn run_until_synced_ends_at_the_head_of_its_peers() {
     let (_two, second) = Running::serving(&chain).await;
     let node = chain.path("node");
     let limits = ["--until-synced", "--download-mbit", "1000", "--divide", "equally"];
+    let limits = [&limits[..], &["--select", "diversified:max_per_region=1"]].concat();
     let args = run_args(&chain, &node, &[&first, &second], &limits);
     let summary = alys(&args).await.done();
     assert_eq!(summary["synced"], true);

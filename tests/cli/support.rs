@@ -26,6 +26,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alys-sync"));
     command.args(args).kill_on_drop(true).env_remove("RUST_LOG");
+    command.env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -84,7 +84,7 @@ impl Client {
         assert!(matches!(first, NetworkEvent::Connected { .. }), "{first:?}");
         let slot = NetworkSlot::default();
         slot.publish(&network);
-        let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()), None);
+        let caller = PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start()));
         Self { caller, server, _network: network }
     }
 

@@ -1,8 +1,8 @@
 //! Each rule fails where it should, and only there.
 
 use super::{
-    LEFTOVERS, direct_calls, finds, globs, impure, leftovers, long_lines, machines, orphans,
-    repository, same_names, unguarded, wrong_way,
+    LEFTOVERS, direct_calls, finds, globs, impure, known_elsewhere, leftovers, long_lines,
+    machines, orphans, repository, same_names, second_callers, unguarded, wrong_way,
 };
 
 #[test]
@@ -134,6 +134,37 @@ fn call_past_the_caller_is_found() {
     finds(direct_calls, &[("src/ports/peer_network.rs", "fn request_range(&self) {}")], 0);
     finds(direct_calls, &[("src/scheduler/fetch.rs", call)], 1);
     finds(direct_calls, &[("tests/it/a.rs", "PeerNetwork::request_range(&network, a)")], 1);
+    for path in ["chaos/src/a.rs", "benches/a.rs", "src/cli/bench/a.rs", "src/resilience/probe.rs"]
+    {
+        finds(direct_calls, &[(path, call)], 1);
+    }
+}
+
+#[test]
+fn second_caller_is_found() {
+    let (new, outside) = ("PeerCaller::new(slot)", "PeerCaller::\n    outside_a_node(slot)");
+    finds(second_callers, &[("src/tree.rs", new), ("src/a.rs", "// PeerCaller::new(slot)")], 0);
+    for path in ["src/scheduler/actor.rs", "src/a_tests.rs", "tests/it/a.rs", "chaos/src/a.rs"] {
+        finds(second_callers, &[(path, new)], 1);
+    }
+    for path in ["src/a_tests.rs", "tests/it/a.rs", "benches/a.rs", "src/cli/bench/sync/a.rs"] {
+        finds(second_callers, &[(path, outside)], 0);
+    }
+    for path in ["src/tree.rs", "src/cli/run.rs", "chaos/src/run.rs"] {
+        finds(second_callers, &[(path, outside)], 1);
+    }
+}
+
+#[test]
+fn crate_outside_its_place_is_found() {
+    for (name, place) in super::KNOWN_IN {
+        let there = if place.ends_with('/') { format!("{place}mod.rs") } else { place.to_owned() };
+        let import = format!("use {name}::{{A, b::C}};");
+        finds(known_elsewhere, &[(&there, &import), ("src/a.rs", &format!("// {import}"))], 0);
+        finds(known_elsewhere, &[("src/a.rs", &import)], 1);
+        finds(known_elsewhere, &[("tests/it/a.rs", &format!("fn f() {{ {name}::g() }}"))], 1);
+        finds(known_elsewhere, &[("src/a.rs", &format!("use crate::{name}::A;"))], 0);
+    }
 }
 
 #[test]
@@ -180,6 +211,9 @@ fn rules_see_the_real_sources() {
     for pure in super::PURE {
         let seen = production.keys().any(|file| file.starts_with(pure));
         assert!(seen, "{pure} is listed and not there");
+    }
+    for (name, place) in super::KNOWN_IN {
+        assert!(files.keys().any(|file| file.starts_with(place)), "{place} of {name} is not there");
     }
     for (name, reason) in super::SAME_NAMES {
         assert!(!reason.is_empty(), "{name}");

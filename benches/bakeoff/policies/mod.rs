@@ -10,7 +10,10 @@ mod reth;
 mod substrate;
 mod zebra;
 
-use alys_sync::scheduler::{Adaptive, DownloadPolicy, Settings};
+use alys_sync::{
+    scheduler::{Adaptive, DownloadPolicy, Settings},
+    selection::{SelectionSettings, Selector},
+};
 
 use self::{
     comet::Comet, fixed::Fixed, formula::Formula, geth::Geth, lighthouse::Lighthouse, reth::Reth,
@@ -74,7 +77,8 @@ impl Contender {
             Self::Ours => {
                 let settings = Settings::default();
                 let most = settings.requests_per_peer_max;
-                return (Box::new(Adaptive::new(settings)), most);
+                let selector = Selector::new(SelectionSettings::default(), seed);
+                return (Box::new(Adaptive::new(settings, selector)), most);
             }
             Self::Formula => Box::new(Formula::default()),
             Self::Fixed => Box::new(Fixed::default()),
@@ -115,6 +119,7 @@ mod tests {
             next_import: front,
             front,
             last: Height::new(u64::MAX),
+            held: None,
             bytes_per_block: 10_000,
             available: u64::MAX,
         }

@@ -11,7 +11,7 @@ pub struct Honest;
 impl Behaviour for Honest {
     fn answer(&mut self, ask: &Ask<'_>, rng: &mut StdRng) -> Reply {
         let mut reply = Reply::default();
-        for raw in ask.heights_to(ask.fixture.head.height).filter_map(|at| ask.fixture.block(at)) {
+        for raw in ask.heights_to(ask.head).filter_map(|at| ask.fixture.block(at)) {
             reply.block(&raw, rng);
         }
         reply

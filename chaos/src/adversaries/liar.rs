@@ -17,7 +17,7 @@ pub struct Liar {
 impl Behaviour for Liar {
     fn answer(&mut self, ask: &Ask<'_>, rng: &mut StdRng) -> Reply {
         let mut reply = Reply::default();
-        for height in ask.heights_to(ask.fixture.head.height) {
+        for height in ask.heights_to(ask.head) {
             let lies = height > Height::new(1) && rng.random_ratio(1, self.one_in.max(1));
             let forged = lies.then(|| ask.fixture.forged(height, self.lie)).flatten();
             match (forged, ask.fixture.block(height)) {

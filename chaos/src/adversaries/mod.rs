@@ -4,11 +4,16 @@
 //! connections and time are the world's.
 
 mod cutter;
+mod empty;
+mod equivocating;
+mod forked;
 mod honest;
 mod leaver;
 mod liar;
 mod one_block;
+mod reordered;
 mod silent;
+mod slow;
 mod stale;
 
 use std::time::Duration;
@@ -20,15 +25,20 @@ use alys_sync::{
 use rand::rngs::StdRng;
 
 pub use cutter::Cutter;
+pub use empty::Empty;
+pub use equivocating::Equivocating;
+pub use forked::Forked;
 pub use honest::Honest;
 pub use leaver::Leaver;
 pub use liar::Liar;
 pub use one_block::OneBlock;
+pub use reordered::Reordered;
 pub use silent::Silent;
+pub use slow::Slow;
 pub use stale::Stale;
 
 use crate::{
-    fixture::{Fixture, Lie},
+    fixture::{Fixture, Lie, Second},
     world::Reply,
 };
 
@@ -39,6 +49,8 @@ const SERVED_BLOCKS_MAX: u64 = 1024;
 pub struct Ask<'a> {
     /// The chain.
     pub fixture: &'a Fixture,
+    /// The head of the network at this moment: the last block that an honest peer has.
+    pub head: Height,
     /// The request.
     pub request: BlocksByRangeRequest,
 }
@@ -99,6 +111,29 @@ pub enum Role {
         /// For how long.
         away: Duration,
     },
+    /// Sends nothing and closes cleanly.
+    Empty,
+    /// Sends true blocks in another order.
+    Reordered,
+    /// Serves a fork that a majority signed.
+    Forked {
+        /// Which fork of the fixture.
+        fork: usize,
+        /// Where its chain ends.
+        head: Height,
+    },
+    /// Has two blocks for each height, for different requests.
+    Equivocating {
+        /// How the second blocks are approved.
+        second: Second,
+        /// One request in so many gets second blocks; at least 1.
+        one_in: u32,
+    },
+    /// Drips its blocks.
+    Slow {
+        /// The pause before each block.
+        pause: Duration,
+    },
 }
 
 impl Role {
@@ -112,19 +147,29 @@ impl Role {
             Self::Liar { lie, one_in } => Box::new(Liar { lie, one_in }),
             Self::Stale { head } => Box::new(Stale { head }),
             Self::Leaver { one_in, away } => Box::new(Leaver { one_in, away }),
+            Self::Empty => Box::new(Empty),
+            Self::Reordered => Box::new(Reordered),
+            Self::Forked { fork, head } => Box::new(Forked { fork, head }),
+            Self::Equivocating { second, one_in } => Box::new(Equivocating { second, one_in }),
+            Self::Slow { pause } => Box::new(Slow { pause }),
         }
     }
 
-    /// Whether what it sends proves that it lies. Slow, silent, short and absent peers do not lie.
+    /// Whether what it sends proves that it lies. Slow, silent, short and absent peers do not lie,
+    /// and what a majority signed convicts nobody, in whatever order and on whatever fork it is.
     pub fn is_liar(self) -> bool {
         match self {
-            Self::Liar { .. } => true,
+            Self::Liar { .. } | Self::Equivocating { .. } => true,
             Self::Honest
             | Self::OneBlock
             | Self::Silent { .. }
             | Self::Cutter { .. }
             | Self::Stale { .. }
-            | Self::Leaver { .. } => false,
+            | Self::Leaver { .. }
+            | Self::Empty
+            | Self::Reordered
+            | Self::Forked { .. }
+            | Self::Slow { .. } => false,
         }
     }
 }

@@ -12,7 +12,8 @@ pub struct OneBlock;
 impl Behaviour for OneBlock {
     fn answer(&mut self, ask: &Ask<'_>, rng: &mut StdRng) -> Reply {
         let mut reply = Reply::default();
-        if let Some(raw) = ask.fixture.block(ask.request.start) {
+        let first = ask.heights_to(ask.head).next();
+        if let Some(raw) = first.and_then(|at| ask.fixture.block(at)) {
             reply.block(&raw, rng);
         }
         reply

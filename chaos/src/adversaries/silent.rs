@@ -19,7 +19,7 @@ impl Behaviour for Silent {
             return whole;
         }
         let mut reply = Reply::default();
-        let heights = ask.heights_to(ask.fixture.head.height).take(self.after_blocks);
+        let heights = ask.heights_to(ask.head).take(self.after_blocks);
         for raw in heights.filter_map(|at| ask.fixture.block(at)) {
             reply.block(&raw, rng);
         }

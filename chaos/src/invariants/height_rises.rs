@@ -1,14 +1,12 @@
 //! The height that the node shows never goes back, and is never above what the store holds.
 
-use alys_sync::types::Height;
-
 use super::{Broken, Facts, broken};
 use crate::trace::{Event, Stamped};
 
 const NAME: &str = "height_rises";
 
-pub(super) fn check(_: &Facts, events: &[Stamped]) -> Result<(), Broken> {
-    let (mut shown, mut stored) = (Height::GENESIS, Height::GENESIS);
+pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
+    let (mut shown, mut stored) = (facts.start, facts.start);
     for Stamped { at, event } in events {
         match event {
             Event::Appended { last, .. } => stored = stored.max(*last),

@@ -8,7 +8,7 @@ use crate::trace::{Event, Stamped};
 const NAME: &str = "imported_once";
 
 pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
-    let mut head = Height::GENESIS;
+    let mut head = facts.start;
     for Stamped { at, event } in events {
         let Event::Appended { first, last } = event else { continue };
         if Some(*first) != head.next() {

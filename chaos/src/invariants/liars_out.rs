@@ -16,7 +16,7 @@ use crate::trace::{Event, PeerIndex, Stamped};
 const NAME: &str = "liars_out";
 
 /// Bad replies after which a liar must be out. Source: the product's promise.
-const BAD_REPLIES_MAX: usize = 3;
+pub const BAD_REPLIES_MAX: usize = 3;
 
 /// From the end of a reply to the end of its verification, its evidence and what follows. Unit:
 /// virtual time, in which verification takes none.
@@ -34,44 +34,97 @@ const JUDGES: [Child; 4] =
 struct Record {
     /// Replies with a lie, and when the first of each came.
     lying: BTreeMap<u64, Duration>,
+    /// Bad replies that are over. Those that ended while the last one allowed was being judged were
+    /// under way before anybody could know, and do not count.
     over: usize,
     convicted_at: Option<Duration>,
 }
 
-pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
-    let mut records: BTreeMap<PeerIndex, Record> = BTreeMap::new();
-    for Stamped { at, event } in events {
+impl Record {
+    fn reply_over(&mut self, at: Duration, request: u64, whole: bool) {
+        let Some(lied_at) = self.lying.remove(&request) else { return };
+        let judged = whole || at >= lied_at + VERIFIED_WITHIN;
+        let under_way = self.convicted_at.is_some_and(|since| at <= since + JUDGED_WITHIN);
+        if !judged || under_way {
+            return;
+        }
+        self.over += 1;
+        if self.over >= BAD_REPLIES_MAX {
+            self.convicted_at.get_or_insert(at);
+        }
+    }
+
+    fn is_convicted(&self, at: Duration) -> bool {
+        self.convicted_at.is_some_and(|since| at > since + JUDGED_WITHIN)
+    }
+}
+
+/// What the oracle holds against each liar.
+#[derive(Default)]
+struct Records(BTreeMap<PeerIndex, Record>);
+
+impl Records {
+    fn take_in(&mut self, facts: &Facts, at: Duration, event: &Event) {
         match event {
             Event::Exited { child, .. } | Event::Started { child, .. }
                 if JUDGES.iter().any(|judge| judge.id() == *child) =>
             {
-                records.clear();
+                self.0.clear();
             }
-            Event::Killed { child, .. } if JUDGES.contains(child) => records.clear(),
-            Event::Healed => records.clear(),
+            Event::Killed { child, .. } if JUDGES.contains(child) => self.0.clear(),
+            Event::Healed => self.0.clear(),
             Event::DroppedByNode { peer } => {
-                records.remove(peer);
+                self.0.remove(peer);
             }
             Event::Delivered { peer, request, lie: true } if facts.is_liar(*peer) => {
-                records.entry(*peer).or_default().lying.entry(*request).or_insert(*at);
+                self.0.entry(*peer).or_default().lying.entry(*request).or_insert(at);
             }
             Event::ReplyOver { peer, request, whole } => {
-                let Some(record) = records.get_mut(peer) else { continue };
-                let Some(lied_at) = record.lying.remove(request) else { continue };
-                record.over += usize::from(*whole || *at >= lied_at + VERIFIED_WITHIN);
-                if record.over >= BAD_REPLIES_MAX {
-                    record.convicted_at.get_or_insert(*at);
-                }
-            }
-            Event::Asked { peer, .. } => {
-                let convicted = records.get(peer).and_then(|record| record.convicted_at);
-                if convicted.is_some_and(|since| *at > since + JUDGED_WITHIN) {
-                    let what = format!("{peer:?} is asked after {BAD_REPLIES_MAX} bad replies");
-                    return broken(NAME, *at, what);
+                if let Some(record) = self.0.get_mut(peer) {
+                    record.reply_over(at, *request, *whole);
                 }
             }
             _ => {}
         }
     }
+}
+
+pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
+    let mut records = Records::default();
+    for Stamped { at, event } in events {
+        records.take_in(facts, *at, event);
+        if let Event::Asked { peer, .. } = event
+            && records.0.get(peer).is_some_and(|record| record.is_convicted(*at))
+        {
+            let what = format!("{peer:?} is asked after {BAD_REPLIES_MAX} bad replies");
+            return broken(NAME, *at, what);
+        }
+    }
     Ok(())
+}
+
+/// What became of liars until the sync was over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LiarsSeen {
+    /// The most bad replies of one of them before it was thrown out, or until the end.
+    pub most_bad_replies: usize,
+    /// Those who should have been thrown out and were not.
+    pub left: usize,
+}
+
+/// What became of the liars of a run.
+pub fn liars_seen(facts: &Facts, events: &[Stamped]) -> LiarsSeen {
+    let (mut records, mut most_bad_replies) = (Records::default(), 0);
+    let mut end = Duration::ZERO;
+    for Stamped { at, event } in events {
+        end = *at;
+        if matches!(event, Event::Synced { .. } | Event::GaveUp { .. }) {
+            break;
+        }
+        records.take_in(facts, *at, event);
+        let most = records.0.values().map(|record| record.over).max();
+        most_bad_replies = most_bad_replies.max(most.unwrap_or_default());
+    }
+    let left = records.0.values().filter(|record| record.is_convicted(end)).count();
+    LiarsSeen { most_bad_replies, left }
 }

@@ -18,11 +18,12 @@ mod sync_completes;
 
 use std::time::Duration;
 
-use alys_sync::types::BlockRef;
+use alys_sync::types::{BlockRef, Height};
 
 pub use children_back::{BACK_WITHIN, back_times};
-pub use honest_kept::dropped;
+pub use honest_kept::{dropped, thrown_out_without_a_lie};
 pub use imported_once::imported_twice;
+pub use liars_out::{BAD_REPLIES_MAX, LiarsSeen, liars_seen};
 
 use crate::{
     adversaries::Role,
@@ -35,6 +36,8 @@ use crate::{
 pub struct Facts {
     /// What each peer is.
     pub roles: Vec<Role>,
+    /// The height that the node has from the start.
+    pub start: Height,
     /// The last block of the chain that honest peers serve.
     pub head: BlockRef,
     /// The limit of the byte budget with its stated overdraw. Unit: bytes.
@@ -60,7 +63,7 @@ impl Facts {
         let front = plan.config.download.batch_size_max + RESERVE_BLOCKS;
         let probes = 2 * plan.peers.len() as u64;
         let peak_bytes_max = plan.config.memory_bytes + (front + probes) * BLOCK_BYTES;
-        Self { roles, head, peak_bytes_max }
+        Self { roles, start: plan.start, head, peak_bytes_max }
     }
 
     /// Whether a peer sends what no honest peer can have.

@@ -10,11 +10,14 @@ use alys_sync::{
     types::{Height, HeightRange},
 };
 
-use super::{Facts, check_all, dropped, imported_twice, liars_out};
+use super::{
+    Facts, LiarsSeen, check_all, dropped, imported_twice, liars_out, liars_seen,
+    thrown_out_without_a_lie,
+};
 use crate::{
     adversaries::Role,
-    fixture::{Fixture, Lie},
-    plan::{HEALED_LINK, Kill, PeerPlan, Plan},
+    fixture::{Fixture, Lie, Second},
+    plan::{Course, HEALED_LINK, Kill, PeerPlan, Plan},
     run::{Outcome, Plant, run},
     trace::{Event, PeerIndex, Stamped},
     world::StoreFault,
@@ -35,6 +38,15 @@ fn quiet() -> Plan {
     plan.killed_before_start = None;
     plan.kills.clear();
     plan.write_takes = Duration::ZERO;
+    plan
+}
+
+/// The same, and nothing that goes wrong ever heals.
+fn unhealed(others: &[Role]) -> Plan {
+    let mut plan = quiet();
+    plan.course = Course::Unhealed;
+    plan.start = FIXTURE.fork_parts_above(2).next().unwrap();
+    plan.peers.extend(others.iter().map(|role| peer(*role)));
     plan
 }
 
@@ -143,6 +155,68 @@ fn liar_that_is_asked_after_three_bad_replies_is_found() {
     assert_eq!(liars_out::check(&facts, &comes_back), Ok(()));
     let forgotten = (30, Event::Exited { child: Child::PeerReputation.id(), incarnation: 1 });
     assert_eq!(liars_out::check(&facts, &three_lies_and(vec![forgotten, asked])), Ok(()));
+}
+
+#[test]
+fn liar_that_stays_and_one_that_is_thrown_out_late_are_told_apart() {
+    let mut plan = quiet();
+    plan.peers[0].role = Role::Liar { lie: Lie::NotCanonical, one_in: 1 };
+    let facts = Facts::of(&plan, FIXTURE.head, None);
+    let (peer, lie) = (PeerIndex(0), true);
+    let synced = (200, Event::Synced { head: FIXTURE.head });
+    let thrown_out = |at| (at, Event::DroppedByNode { peer });
+    let seen = |after| liars_seen(&facts, &three_lies_and(after));
+    let stays = seen(vec![synced.clone()]);
+    assert_eq!(stays, LiarsSeen { most_bad_replies: 3, left: 1 });
+    let fourth = |at| {
+        [
+            (at, Event::Delivered { peer, request: 3, lie }),
+            (at, Event::ReplyOver { peer, request: 3, whole: true }),
+        ]
+    };
+    // The third is over at 29 ms.
+    let under_way = [&fourth(40)[..], &[thrown_out(45), synced.clone()]].concat();
+    assert_eq!(seen(under_way), LiarsSeen { most_bad_replies: 3, left: 0 });
+    let late = [&fourth(100)[..], &[thrown_out(110), synced]].concat();
+    assert_eq!(seen(late), LiarsSeen { most_bad_replies: 4, left: 0 });
+}
+
+#[test]
+fn liar_that_is_thrown_out_before_it_lied_is_taken_for_honest() {
+    let mut plan = quiet();
+    plan.peers[0].role = Role::Liar { lie: Lie::NotCanonical, one_in: 1 };
+    let facts = Facts::of(&plan, FIXTURE.head, None);
+    let mut events = three_lies_and(vec![(30, Event::DroppedByNode { peer: PeerIndex(0) })]);
+    assert_eq!(thrown_out_without_a_lie(&facts, &events), []);
+    let early = Event::DroppedByNode { peer: PeerIndex(0) };
+    events.insert(0, Stamped { at: Duration::ZERO, event: early });
+    assert_eq!(thrown_out_without_a_lie(&facts, &events), [(Duration::ZERO, PeerIndex(0))]);
+}
+
+#[test]
+fn equivocating_peers_are_thrown_out_and_forked_ones_are_not() {
+    let fork = |fork| Role::Forked { fork, head: FIXTURE.head.height };
+    let lies = |second| Role::Equivocating { second, one_in: 1 };
+    let others = [lies(Second::TooFew), lies(Second::ApprovalOfTheFirst), fork(0), fork(2)];
+    let mut plan = unhealed(&others);
+    // The honest ones alone would be done before anybody was judged.
+    plan.peers[0].speed.bytes_per_second = 10_000;
+    plan.peers[1].speed.bytes_per_second = 10_000;
+    let outcome = run(&plan, &FIXTURE, None).unwrap();
+    assert_eq!(outcome.broken, []);
+    let mut out = dropped(&outcome.events);
+    out.sort_unstable();
+    out.dedup();
+    assert_eq!(out, [PeerIndex(2), PeerIndex(3)]);
+}
+
+#[test]
+fn sync_that_forks_keep_from_its_head_is_found() {
+    // Nobody has the true chain.
+    let mut plan = unhealed(&[]);
+    let fork = Role::Forked { fork: 1, head: FIXTURE.head.height };
+    plan.peers = vec![peer(fork), peer(fork)];
+    assert_eq!(names(&run(&plan, &FIXTURE, None).unwrap()), ["sync_completes"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 /// One connection. Dropping it closes it.
 ///
@@ -10,22 +10,24 @@ use tokio::sync::Semaphore;
 /// tokio's watch channel wakes them in an order that differs from run to run.
 pub(super) struct Connection {
     gate: Arc<Semaphore>,
+    opened: Instant,
 }
 
 /// What a reply knows of its connection.
 pub(super) struct ConnectionEnd {
     gate: Arc<Semaphore>,
+    opened: Instant,
 }
 
 impl Connection {
     /// An open connection.
     pub(super) fn open() -> Self {
-        Self { gate: Arc::new(Semaphore::new(0)) }
+        Self { gate: Arc::new(Semaphore::new(0)), opened: Instant::now() }
     }
 
     /// Its end, to wait for.
     pub(super) fn end(&self) -> ConnectionEnd {
-        ConnectionEnd { gate: Arc::clone(&self.gate) }
+        ConnectionEnd { gate: Arc::clone(&self.gate), opened: self.opened }
     }
 }
 
@@ -36,6 +38,11 @@ impl Drop for Connection {
 }
 
 impl ConnectionEnd {
+    /// When the connection was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// Waits until the connection is closed. Cancel-safe.
     pub(super) async fn reached(&self) {
         // There never is a permit, so this ends with the semaphore.

@@ -157,13 +157,22 @@ impl Incoming {
         }
     }
 
-    /// Waits until what the peer has sent by `sent_at` is here.
+    /// Waits until what the peer has sent by `sent_at` is here, through outages that begin
+    /// meanwhile.
     async fn arrival(&mut self, sent_at: Instant) -> Result<(), RequestError> {
         let delay = self.peer.speed(self.open.world.is_healed()).delay;
-        tokio::select! {
-            biased;
-            () = self.connection.reached() => Err(RequestError::Cut),
-            () = sleep_until(sent_at + delay) => Ok(()),
+        let mut at = sent_at + delay;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.connection.reached() => return Err(RequestError::Cut),
+                () = sleep_until(at) => {}
+            }
+            let now = Instant::now();
+            at = self.peer.arrival(now, self.connection.opened());
+            if at <= now {
+                return Ok(());
+            }
         }
     }
 

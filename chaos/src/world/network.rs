@@ -1,11 +1,12 @@
 //! The simulated network: connections to the peers of a plan, and requests over them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use alys_sync::{
@@ -13,22 +14,32 @@ use alys_sync::{
         BlockSource, Direction, DisconnectReason, NetworkError, NetworkEvent, NetworkEvents,
         NetworkStarter, PeerNetwork, RangeStream, RequestError,
     },
-    types::{HeightRange, Multiaddr, PeerId},
+    types::{Height, HeightRange, Multiaddr, PeerId},
     wire::request::{BlocksByRangeRequest, FixedMessage as _},
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
-use super::{SimPeer, connection::Connection, incoming::Incoming};
+use super::{
+    Outage, OutageKind, SimPeer, connection::Connection, incoming::Incoming, outage::Dial,
+};
 use crate::{
     fixture::Fixture,
-    trace::{Event, Trace},
+    trace::{Event, PeerIndex, Trace},
 };
 
 /// Everything outside the node. It outlives the incarnations of its network.
 pub struct World {
     fixture: Arc<Fixture>,
     peers: BTreeMap<PeerId, Arc<SimPeer>>,
+    /// The height of the last block that the network has made.
+    head: AtomicU64,
+    /// The network that runs, if one does.
+    present: Mutex<Weak<SimNetwork>>,
     healed: AtomicBool,
     next_request: AtomicU64,
     running: watch::Sender<usize>,
@@ -40,6 +51,8 @@ impl World {
     /// A world of these peers.
     pub fn new(fixture: Arc<Fixture>, peers: Vec<SimPeer>, trace: Trace) -> Self {
         Self {
+            head: AtomicU64::new(fixture.head.height.get()),
+            present: Mutex::default(),
             fixture,
             peers: peers.into_iter().map(|peer| (peer.id, Arc::new(peer))).collect(),
             healed: AtomicBool::new(false),
@@ -55,6 +68,30 @@ impl World {
         self.healed.store(true, Ordering::Relaxed);
         self.peers.values().for_each(|peer| peer.heal());
         self.trace.record(Event::Healed);
+    }
+
+    /// The network has made all blocks up to `head` and none above.
+    pub fn set_head(&self, head: Height) {
+        self.head.store(head.get(), Ordering::Relaxed);
+    }
+
+    /// The first `count` peers are not reached from now on and for `lasts`.
+    pub fn cut_off(&self, count: usize, kind: OutageKind, lasts: Duration) {
+        let from = Instant::now();
+        let outage = Outage { kind, from, to: from + lasts };
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        for peer in self.peers.values().filter(|peer| peer.index.0 < count) {
+            peer.cut_off(outage);
+            if let (OutageKind::Gone, Some(network)) = (kind, &present) {
+                network.close(peer, DisconnectReason::Remote);
+            }
+        }
+    }
+
+    /// The peer whose identity is written like this.
+    pub fn index_of(&self, identity: &str) -> Option<PeerIndex> {
+        let peer: PeerId = identity.parse().ok()?;
+        self.peers.get(&peer).map(|peer| peer.index)
     }
 
     /// Whether the faults are over.
@@ -95,8 +132,11 @@ impl NetworkStarter for SimStarter {
                 world,
                 events,
                 connections: Mutex::default(),
+                refused: Mutex::default(),
                 tasks: Mutex::new(JoinSet::new()),
             });
+            let present = &network.world.present;
+            *present.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&network);
             Ok(network as Arc<dyn PeerNetwork>)
         }
         .boxed()
@@ -120,6 +160,7 @@ struct SimNetwork {
     world: Arc<World>,
     events: Arc<dyn NetworkEvents>,
     connections: Mutex<BTreeMap<PeerId, Connection>>,
+    refused: Mutex<BTreeSet<PeerId>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -137,21 +178,53 @@ impl SimNetwork {
     /// Runs `act` after `delays` times the delay of the peer's link, while the network lives.
     fn after(&self, peer: &Arc<SimPeer>, delays: u32, act: impl FnOnce(&Self) + Send + 'static) {
         let wait = peer.speed(self.world.is_healed()).delay * delays;
+        self.at(Instant::now() + wait, act);
+    }
+
+    /// Runs `act` at `when`, while the network lives.
+    fn at(&self, when: Instant, act: impl FnOnce(&Self) + Send + 'static) {
         let this = Weak::clone(&self.this);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            sleep(wait).await;
+            sleep_until(when).await;
             if let Some(network) = this.upgrade() {
                 act(&network);
             }
         });
     }
 
+    fn refuses(&self, peer: PeerId) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+
+    /// A dial that began at `begun` would reach the peer now.
+    fn reach(&self, peer: &Arc<SimPeer>, begun: Instant, addresses: Vec<Multiaddr>) {
+        match peer.dialled(begun) {
+            Dial::Reaches(when) if when <= Instant::now() => self.connect(peer, addresses),
+            Dial::Reaches(when) => {
+                let peer = Arc::clone(peer);
+                self.at(when, move |network| network.reach(&peer, begun, addresses));
+            }
+            Dial::Fails(when) => {
+                let failed = |network: &Self| network.dial_failed(addresses, None, "no way there");
+                self.at(when, failed);
+            }
+        }
+    }
+
+    fn dial_failed(&self, addresses: Vec<Multiaddr>, refused: Option<PeerId>, reason: &str) {
+        let reason = reason.to_owned();
+        self.events.on_event(NetworkEvent::DialFailed { addresses, refused, reason });
+    }
+
     fn connect(&self, peer: &SimPeer, addresses: Vec<Multiaddr>) {
         if peer.is_away() {
-            let reason = "nobody there".to_owned();
-            self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
+            self.dial_failed(addresses, None, "nobody there");
+            return;
+        }
+        if self.refuses(peer.id) {
+            self.dial_failed(addresses, Some(peer.id), "this peer is refused");
             return;
         }
         if self.connections().contains_key(&peer.id) {
@@ -185,7 +258,8 @@ impl SimNetwork {
         // What the peer hears is what was on the wire.
         let heard = BlocksByRangeRequest::decode_request(&asked.encode_request())
             .map_err(|_| RequestError::Cut)?;
-        let reply = peer.answer(&self.world.fixture, heard);
+        let head = Height::new(self.world.head.load(Ordering::Relaxed));
+        let reply = peer.answer(&self.world.fixture, head, heard);
         if peer.leaves() {
             let leaver = Arc::clone(peer);
             self.after(peer, 1, move |network| network.close(&leaver, DisconnectReason::Remote));
@@ -211,13 +285,10 @@ impl PeerNetwork for SimNetwork {
         let known = peers.find(|peer| addresses.contains(&peer.address)).cloned();
         match known {
             Some(peer) => {
-                let dialled = Arc::clone(&peer);
-                self.after(&peer, 2, move |network| network.connect(&dialled, addresses));
+                let (dialled, begun) = (Arc::clone(&peer), Instant::now());
+                self.after(&peer, 2, move |network| network.reach(&dialled, begun, addresses));
             }
-            None => {
-                let reason = "no such peer".to_owned();
-                self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
-            }
+            None => self.dial_failed(addresses, None, "no such peer"),
         }
     }
 
@@ -225,5 +296,10 @@ impl PeerNetwork for SimNetwork {
         if let Some(peer) = self.world.peers.get(&peer) {
             self.close(peer, DisconnectReason::Local);
         }
+    }
+
+    fn refuse(&self, peers: BTreeSet<PeerId>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = peers.clone();
+        peers.into_iter().for_each(|peer| self.disconnect(peer));
     }
 }

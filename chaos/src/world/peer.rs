@@ -6,13 +6,13 @@ use std::{
 };
 
 use alys_sync::{
-    types::{Multiaddr, PeerId},
+    types::{Height, Multiaddr, PeerId},
     wire::request::BlocksByRangeRequest,
 };
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 
-use super::{Link, LinkSpeed, Reply};
+use super::{Link, LinkSpeed, Outage, Reply, outage::Dial};
 use crate::{
     adversaries::{Ask, Behaviour, Honest},
     fixture::Fixture,
@@ -39,6 +39,7 @@ struct State {
     behaviour: Box<dyn Behaviour>,
     rng: StdRng,
     away_until: Option<Instant>,
+    outage: Option<Outage>,
 }
 
 /// The identity of the peer at this place: as if its public key were this number.
@@ -61,6 +62,7 @@ impl SimPeer {
             behaviour: plan.role.behaviour(),
             rng: StdRng::seed_from_u64(plan.seed),
             away_until: None,
+            outage: None,
         };
         Self {
             index,
@@ -83,9 +85,27 @@ impl SimPeer {
         self.with(|state| state.away_until.is_some_and(|until| Instant::now() < until))
     }
 
-    /// What it sends in reply.
-    pub fn answer(&self, fixture: &Fixture, request: BlocksByRangeRequest) -> Reply {
-        self.with(|state| state.behaviour.answer(&Ask { fixture, request }, &mut state.rng))
+    /// Nothing gets through to it during `outage`.
+    pub fn cut_off(&self, outage: Outage) {
+        self.with(|state| state.outage = Some(outage));
+    }
+
+    /// When that arrives which would arrive at `at` over a connection opened at `opened`.
+    pub(super) fn arrival(&self, at: Instant, opened: Instant) -> Instant {
+        let outage = self.with(|state| state.outage);
+        outage.map_or(at, |outage| outage.arrival(at, opened))
+    }
+
+    /// What a dial comes to that began at `begun` and would reach it now.
+    pub(super) fn dialled(&self, begun: Instant) -> Dial {
+        let now = Instant::now();
+        let outage = self.with(|state| state.outage).filter(|outage| outage.covers(now));
+        outage.map_or(Dial::Reaches(now), |outage| outage.dial(begun, now))
+    }
+
+    /// What it sends in reply, with the network's head at `head`.
+    pub fn answer(&self, fixture: &Fixture, head: Height, request: BlocksByRangeRequest) -> Reply {
+        self.with(|state| state.behaviour.answer(&Ask { fixture, head, request }, &mut state.rng))
     }
 
     /// Whether it closes its connection now. Then it stays away for a while.

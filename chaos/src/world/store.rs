@@ -13,7 +13,8 @@ use alys_sync::{
     checkpoint::Checkpoint,
     consensus::{LinkPoint, VerifiedBlock},
     ports::{BlockSource, Chain, ChainError, Journal},
-    types::{BlockRef, BlockRoot, Height},
+    reputation::StoredPeer,
+    types::{BlockRef, BlockRoot, Height, PeerId},
 };
 use bytes::Bytes;
 
@@ -153,5 +154,15 @@ impl Journal for RecordingJournal {
     fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
         self.turnstile.pass();
         self.journal.remove_checkpoint(height)
+    }
+
+    fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {
+        self.turnstile.pass();
+        self.journal.store_peers(changed, forgotten)
+    }
+
+    fn peers(&self) -> Result<(Vec<StoredPeer>, Vec<ChainError>), ChainError> {
+        self.turnstile.pass();
+        self.journal.peers()
     }
 }

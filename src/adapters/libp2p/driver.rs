@@ -22,7 +22,7 @@ use super::{
     network::{Command, Inbox, RangeCall},
 };
 use crate::{
-    ports::{NetworkError, NetworkEvent, NetworkEvents, RequestError},
+    ports::{BlockSource, Misuse, NetworkError, NetworkEvent, NetworkEvents, RequestError},
     types::PeerId,
 };
 
@@ -41,6 +41,9 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) trait Responder: Send + Sync + 'static {
     /// Answers one request; runs as a task until it resolves or the network ends.
     fn respond(&self, request: InboundRequest) -> BoxFuture<'static, ()>;
+
+    /// Takes note of a misuse that was seen by somebody else; runs as a task likewise.
+    fn misused(&self, peer: PeerId, misuse: Misuse) -> BoxFuture<'static, ()>;
 }
 
 struct Listener {
@@ -62,6 +65,8 @@ pub(super) struct Driver {
     pub(super) swarm: Swarm<NodeBehaviour>,
     pub(super) events: Arc<dyn NetworkEvents>,
     pub(super) responder: Arc<dyn Responder>,
+    /// What the small protocols tell of; `None` leaves them unanswered, as today's nodes do.
+    pub(super) source: Option<Arc<dyn BlockSource>>,
     /// Replies to peers. At most the served streams of all connections.
     pub(super) replies: JoinSet<()>,
     /// Connected peers.
@@ -79,13 +84,14 @@ impl Driver {
     pub(super) fn new(
         swarm: Swarm<NodeBehaviour>,
         events: Arc<dyn NetworkEvents>,
-        responder: Arc<dyn Responder>,
+        (responder, source): (Arc<dyn Responder>, Option<Arc<dyn BlockSource>>),
         inbox: Inbox,
     ) -> Self {
         Self {
             swarm,
             events,
             responder,
+            source,
             replies: JoinSet::new(),
             links: Links::new(),
             dials: Dials::default(),
@@ -175,6 +181,12 @@ impl Driver {
             Command::Close(peer) => {
                 // Not connected means that the end has been reported already, or will be never.
                 let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            Command::Refuse(peers) => {
+                for peer in self.swarm.behaviour_mut().gate.refuse(peers) {
+                    // As above.
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
             }
         }
     }

@@ -48,7 +48,8 @@ impl Driver {
     pub(super) fn dial_over(&mut self, peer: PeerId, transport: Transport) {
         let places = self.links.get(&peer).and_then(|linked| linked.places.get(&transport));
         let addresses: Vec<_> = places.into_iter().flatten().cloned().collect();
-        if !addresses.is_empty() && !self.dials.is_under_way(peer, Some(transport)) {
+        let under_way = self.dials.is_under_way(self.now(), peer, Some(transport));
+        if !addresses.is_empty() && !under_way {
             let options = to_peer(peer, Some(transport), addresses);
             self.begin(None, options, (Some(peer), Some(transport)));
         }
@@ -56,8 +57,8 @@ impl Driver {
 
     /// Reports a dial of which nothing came.
     pub(super) fn report(&self, failed: Option<FailedDial>) {
-        if let Some(FailedDial { addresses, reason }) = failed {
-            self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
+        if let Some(FailedDial { addresses, refused, reason }) = failed {
+            self.events.on_event(NetworkEvent::DialFailed { addresses, refused, reason });
         }
     }
 
@@ -73,8 +74,9 @@ impl Driver {
             linked.reachable_at(addresses.iter().cloned());
             transport.is_some_and(|transport| linked.best(transport).is_some())
         });
-        if connected || self.dials.is_under_way(peer, transport) {
-            self.dials.refused(group, "already connected or being dialled".to_owned());
+        if connected || self.dials.is_under_way(self.now(), peer, transport) {
+            let reason = "already connected or being dialled".to_owned();
+            self.dials.not_begun(group, (reason, None));
             return;
         }
         let options = to_peer(peer, transport, addresses);
@@ -88,9 +90,13 @@ impl Driver {
         whom: (Option<PeerId>, Option<Transport>),
     ) {
         let connection = options.connection_id();
+        let now = self.now();
         match (self.swarm.dial(options), group) {
-            (Ok(()), _) => self.dials.began(group, connection, whom),
-            (Err(error), Some(group)) => self.dials.refused(group, dial_error_text(&error)),
+            (Ok(()), _) => self.dials.began(now, group, connection, whom),
+            (Err(error), Some(group)) => {
+                let refused = whom.0.filter(|peer| self.swarm.behaviour().gate.refuses(peer));
+                self.dials.not_begun(group, (dial_error_text(&error), refused));
+            }
             (Err(error), None) => {
                 let reason = dial_error_text(&error);
                 tracing::debug!(peer = ?whom.0, transport = ?whom.1, reason, "cannot dial");

@@ -1,6 +1,8 @@
 //! What the swarm reports, translated: to the events of the port, to replies of peers' requests,
 //! and to the ends of our own.
 
+#[cfg(feature = "mdns")]
+use libp2p::mdns;
 use libp2p::{
     PeerId,
     request_response::{self, InboundFailure, InboundRequestId, Message, OutboundFailure},
@@ -12,9 +14,13 @@ use super::{
     describe::dial_error_text,
     driver::{Driver, ListenerLost},
     exchange::{InboundRequest, Reply, ReplyWriter, Request},
+    small_server::{SmallRequest, too_many},
 };
-use crate::ports::RequestError;
+#[cfg(feature = "mdns")]
+use crate::ports::NetworkEvent;
+use crate::ports::{Misuse, RequestError};
 
+type SmallEvent = request_response::Event<SmallRequest, Vec<u8>>;
 type RangeEvent = request_response::Event<Request, Reply>;
 
 impl Driver {
@@ -29,7 +35,10 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(NodeBehaviourEvent::Client(event)) => self.on_client(event),
             SwarmEvent::Behaviour(NodeBehaviourEvent::Server(event)) => self.on_server(event),
-            SwarmEvent::Behaviour(NodeBehaviourEvent::Limits(never)) => match never {},
+            SwarmEvent::Behaviour(NodeBehaviourEvent::SmallServer(event)) => self.on_small(event),
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Gate(never)) => match never {},
+            #[cfg(feature = "mdns")]
+            SwarmEvent::Behaviour(NodeBehaviourEvent::Neighbours(event)) => self.on_mdns(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connected(peer_id, connection_id, &endpoint);
             }
@@ -41,7 +50,8 @@ impl Driver {
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 let reason = dial_error_text(&error);
                 tracing::debug!(peer = ?peer_id, reason, "a dial failed");
-                let failed = self.dials.failed(connection_id, reason);
+                let refused = peer_id.filter(|peer| self.swarm.behaviour().gate.refuses(peer));
+                let failed = self.dials.failed(connection_id, (reason, refused));
                 self.report(failed);
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
@@ -96,6 +106,10 @@ impl Driver {
                 connection_id,
                 message: Message::Request { request_id, request, channel },
             } => {
+                if self.swarm.behaviour().gate.refuses(&peer) {
+                    // Asked before its connections were told to close.
+                    return;
+                }
                 let linked = self.links.get_mut(&peer);
                 if let Some(link) = linked.and_then(|linked| linked.link(connection_id)) {
                     link.reply_began(request_id);
@@ -125,6 +139,64 @@ impl Driver {
             // The server sends no requests.
             RangeEvent::Message { message: Message::Response { .. }, .. }
             | RangeEvent::OutboundFailure { .. } => {}
+        }
+    }
+
+    #[cfg(feature = "mdns")]
+    fn on_mdns(&self, event: mdns::Event) {
+        match event {
+            mdns::Event::Discovered(peers) => peers.into_iter().for_each(|(_, address)| {
+                self.events.on_event(NetworkEvent::Discovered { address });
+            }),
+            mdns::Event::Expired(peers) => peers.into_iter().for_each(|(_, address)| {
+                self.events.on_event(NetworkEvent::Expired { address });
+            }),
+        }
+    }
+
+    fn on_small(&mut self, event: SmallEvent) {
+        match event {
+            SmallEvent::Message {
+                peer,
+                message: Message::Request { request, channel, .. },
+                ..
+            } => {
+                let now = self.now();
+                let (source, linked) = (self.source.as_ref(), self.links.get_mut(&peer));
+                let (Some(source), Some(linked)) = (source, linked) else { return };
+                if self.swarm.behaviour().gate.refuses(&peer) {
+                    return;
+                }
+                if let SmallRequest::Goodbye(reason) = &request {
+                    tracing::debug!(%peer, ?reason, "the peer says goodbye");
+                }
+                let mut misuse = None;
+                if let SmallRequest::Malformed(error) = &request {
+                    tracing::debug!(%peer, %error, "refused a malformed request");
+                    misuse = Some(Misuse::MalformedRequest);
+                }
+                let answer = match linked.small_requests.take(now) {
+                    Ok(()) => request.answer(&**source),
+                    Err(wait) => {
+                        misuse = misuse.or(Some(Misuse::TooManyRequests));
+                        Some(too_many(wait))
+                    }
+                };
+                if let Some(misuse) = misuse {
+                    self.replies.spawn(self.responder.misused(peer, misuse));
+                }
+                if let Some(answer) = answer {
+                    // A stream that is gone needs no answer.
+                    let _ = self.swarm.behaviour_mut().small_server.send_response(channel, answer);
+                }
+            }
+            SmallEvent::InboundFailure { peer, error, .. } => {
+                tracing::trace!(%peer, %error, "a small request was not answered");
+            }
+            // The server sends no requests.
+            SmallEvent::Message { message: Message::Response { .. }, .. }
+            | SmallEvent::OutboundFailure { .. }
+            | SmallEvent::ResponseSent { .. } => {}
         }
     }
 

@@ -116,6 +116,7 @@ impl Driver {
         connection: ConnectionId,
         endpoint: &ConnectedPoint,
     ) {
+        let named = self.dials.is_named(connection);
         let dialled_with = self.dials.connected(connection);
         let now = self.now();
         let (address, direction) = match endpoint {
@@ -126,6 +127,11 @@ impl Driver {
         };
         let link = Link::new(address.clone(), direction == Direction::Outbound);
         let transport = link.transport();
+        if named && self.links.get(&peer).is_some_and(|linked| linked.has_ours(transport)) {
+            // Two dials got through, as the first seemed to hang. One that is gone is closed.
+            let _ = self.swarm.close_connection(connection);
+            return;
+        }
         let linked = match self.links.entry(peer) {
             Entry::Vacant(new) => new.insert(LinkedPeer::new(now, connection, link)),
             Entry::Occupied(known) => {

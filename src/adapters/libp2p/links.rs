@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     behaviour::OPEN_REQUESTS_MAX,
+    small_server::RequestRate,
     transport_choice::{OtherTransport, TransportChoice},
 };
 use crate::types::Transport;
@@ -92,6 +93,8 @@ pub(super) struct LinkedPeer {
     pub(super) slots: Arc<Semaphore>,
     /// Which transport is used.
     pub(super) choice: TransportChoice,
+    /// How often it asks by the small protocols.
+    pub(super) small_requests: RequestRate,
     /// Where it can be dialled.
     pub(super) places: BTreeMap<Transport, BTreeSet<Multiaddr>>,
     used: ConnectionId,
@@ -104,6 +107,7 @@ impl LinkedPeer {
         Self {
             slots: Arc::new(Semaphore::new(OPEN_REQUESTS_MAX)),
             choice: TransportChoice::new(now, link.transport),
+            small_requests: RequestRate::default(),
             places: BTreeMap::new(),
             used: connection,
             links: BTreeMap::from([(connection, link)]),
@@ -125,6 +129,14 @@ impl LinkedPeer {
 
     pub(super) fn link(&mut self, connection: ConnectionId) -> Option<&mut Link> {
         self.links.get_mut(&connection)
+    }
+
+    /// Whether we opened one over `transport` that is to stay.
+    pub(super) fn has_ours(&self, transport: Transport) -> bool {
+        let mut links = self.links.values();
+        links.any(|link| {
+            link.dialled && link.transport == transport && link.state == LinkState::Open
+        })
     }
 
     /// Notes addresses of the peer.

@@ -1,6 +1,6 @@
 //! The network over libp2p, wire compatible with the nodes of today: TCP with Noise and Yamux,
 //! QUIC on the same port number, and `/eth2/chain/req/blocks_by_range/1/ssz_snappy` as client and
-//! server.
+//! server. Status, ping, metadata and goodbye are answered, never asked.
 //!
 //! Owns: sockets, connections and their limits, which transport to a peer is used, streams and
 //! their framing, the node key. Does not own: whom to ask for what, deadlines of requests, retries,
@@ -17,6 +17,7 @@
 //!
 //! libp2p's own timers do not follow a paused tokio clock: simulate above the port, not here.
 
+mod admission;
 mod behaviour;
 mod codec;
 mod describe;
@@ -26,19 +27,25 @@ mod driver_dials;
 mod driver_events;
 mod driver_transports;
 mod exchange;
+mod gate;
 mod identity;
 mod lanes;
 mod links;
+#[cfg(feature = "mdns")]
+mod neighbours;
 mod network;
 mod options;
+mod prompt_close;
 pub mod raw_server;
 mod reply_reader;
 mod serving;
+mod small_server;
 mod sockets;
 mod starter;
 #[cfg(test)]
 mod tests;
 mod transport_choice;
+mod transports;
 
 pub use exchange::{InboundRequest, ReplyGone, ReplyWriter};
 pub use identity::{KeyError, load_or_create};

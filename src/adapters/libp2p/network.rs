@@ -24,6 +24,7 @@ pub(super) enum Command {
     Request(RangeCall),
     Dial(Vec<Multiaddr>),
     Close(PeerId),
+    Refuse(BTreeSet<PeerId>),
 }
 
 /// A request of ours before it has a place among the peer's open ones.
@@ -37,25 +38,39 @@ pub(super) struct RangeCall {
     pub(super) failed: oneshot::Sender<RequestError>,
 }
 
-/// Peers to disconnect. Beside the channel, because closing must never be lost in a burst; a set,
-/// so that it stays bounded by the peers there are.
+/// Whom to part with. Beside the channel, because that must never be lost in a burst.
 #[derive(Default)]
-struct Closes {
-    peers: Mutex<BTreeSet<PeerId>>,
+struct Partings {
+    waiting: Mutex<Waiting>,
     added: Notify,
 }
 
-impl Closes {
-    fn add(&self, peer: PeerId) {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
+#[derive(Default)]
+struct Waiting {
+    /// A set, so that it stays bounded by the peers there are.
+    close: BTreeSet<PeerId>,
+    /// What was said last: it replaces what was said before.
+    refuse: Option<BTreeSet<PeerId>>,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<Command> {
+        let refuse = self.refuse.take().map(Command::Refuse);
+        refuse.or_else(|| self.close.pop_first().map(Command::Close))
+    }
+}
+
+impl Partings {
+    fn add(&self, add: impl FnOnce(&mut Waiting)) {
+        add(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.added.notify_one();
     }
 
-    async fn next(&self) -> PeerId {
+    async fn next(&self) -> Command {
         loop {
-            let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
-            match peer {
-                Some(peer) => return peer,
+            let next = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match next {
+                Some(command) => return command,
                 None => self.added.notified().await,
             }
         }
@@ -65,7 +80,7 @@ impl Closes {
 /// The task's end of the handle.
 pub(super) struct Inbox {
     commands: mpsc::Receiver<Command>,
-    closes: Arc<Closes>,
+    partings: Arc<Partings>,
 }
 
 impl Inbox {
@@ -73,8 +88,10 @@ impl Inbox {
     /// to its end.
     pub(super) async fn next(&mut self) -> Option<Command> {
         tokio::select! {
+            // First whom to part with: a dial that was asked for afterwards is to know of it.
+            biased;
+            parting = self.partings.next() => Some(parting),
             command = self.commands.recv() => command,
-            peer = self.closes.next() => Some(Command::Close(peer)),
         }
     }
 }
@@ -82,7 +99,7 @@ impl Inbox {
 /// A running libp2p network. Dropping it closes all connections and sockets.
 pub(super) struct Libp2pNetwork {
     commands: mpsc::Sender<Command>,
-    closes: Arc<Closes>,
+    partings: Arc<Partings>,
     events: Arc<dyn NetworkEvents>,
 }
 
@@ -90,9 +107,9 @@ impl Libp2pNetwork {
     /// The handle, and what the swarm's task needs of it.
     pub(super) fn channel(events: Arc<dyn NetworkEvents>) -> (Self, Inbox) {
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
-        let closes = Arc::new(Closes::default());
-        let inbox = Inbox { commands: receiver, closes: Arc::clone(&closes) };
-        (Self { commands, closes, events }, inbox)
+        let partings = Arc::new(Partings::default());
+        let inbox = Inbox { commands: receiver, partings: Arc::clone(&partings) };
+        (Self { commands, partings, events }, inbox)
     }
 }
 
@@ -128,12 +145,16 @@ impl PeerNetwork for Libp2pNetwork {
                 mpsc::error::TrySendError::Full(_) => "too many commands are waiting",
                 mpsc::error::TrySendError::Closed(_) => "the network has ended",
             };
-            let reason = reason.to_owned();
-            self.events.on_event(NetworkEvent::DialFailed { addresses, reason });
+            let (reason, refused) = (reason.to_owned(), None);
+            self.events.on_event(NetworkEvent::DialFailed { addresses, refused, reason });
         }
     }
 
     fn disconnect(&self, peer: PeerId) {
-        self.closes.add(peer);
+        self.partings.add(|waiting| waiting.close.extend([peer]));
+    }
+
+    fn refuse(&self, peers: BTreeSet<PeerId>) {
+        self.partings.add(|waiting| waiting.refuse = Some(peers));
     }
 }

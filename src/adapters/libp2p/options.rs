@@ -4,6 +4,7 @@ use std::{net::IpAddr, num::NonZeroU32};
 
 use libp2p::multiaddr::{Multiaddr, Protocol};
 
+use super::admission::Limits;
 use crate::resilience::Allowance;
 
 /// Settings of the libp2p network.
@@ -19,13 +20,38 @@ pub struct Libp2pOptions {
     /// dialling. Default 64. If too low: few peers to choose from, and others cannot sync from us.
     /// If too high: memory, about 1 MiB a busy connection.
     pub connections_max: u32,
+    /// Inbound connections from one IPv4 address, or one /64 of IPv6, handshakes under way
+    /// included; loopback has no such limit. Default 8. If too low: peers that share an address,
+    /// as behind a NAT or a container host that hides where connections come from, keep each other
+    /// out. If too high: one machine takes the places of all.
+    pub connections_per_address_max: u32,
     /// How blocks are served.
     pub serving: ServingOptions,
+    /// Look for peers on the local network by mDNS, and be found there. Needs feature `mdns`. Off
+    /// by default: whoever is on that network can then make us dial.
+    pub mdns: bool,
 }
 
 impl Default for Libp2pOptions {
     fn default() -> Self {
-        Self { listen: Vec::new(), connections_max: 64, serving: ServingOptions::default() }
+        Self {
+            listen: Vec::new(),
+            connections_max: 64,
+            connections_per_address_max: 8,
+            serving: ServingOptions::default(),
+            mdns: false,
+        }
+    }
+}
+
+impl Libp2pOptions {
+    /// What connections there may be.
+    pub(super) fn limits(&self) -> Limits {
+        let as_size = |limit| usize::try_from(limit).unwrap_or(usize::MAX);
+        Limits {
+            total: as_size(self.connections_max),
+            inbound_per_place: as_size(self.connections_per_address_max),
+        }
     }
 }
 

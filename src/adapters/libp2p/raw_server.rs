@@ -7,7 +7,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use libp2p::identity::Keypair;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     listen_addresses,
 };
 use crate::{
-    ports::{NetworkError, NetworkEvents, PeerNetwork},
+    ports::{Misuse, NetworkError, NetworkEvents, PeerNetwork},
     types::PeerId,
 };
 
@@ -42,6 +42,10 @@ where
     fn respond(&self, request: InboundRequest) -> BoxFuture<'static, ()> {
         (self.0)(request)
     }
+
+    fn misused(&self, _: PeerId, _: Misuse) -> BoxFuture<'static, ()> {
+        Box::pin(ready(()))
+    }
 }
 
 impl RawServer {
@@ -60,7 +64,7 @@ impl RawServer {
     {
         let listen = listen_addresses(Ipv4Addr::LOCALHOST.into(), 0);
         let starter = Libp2pStarter::new(Libp2pOptions { listen, ..Libp2pOptions::default() }, key);
-        let network = starter.start_with(Arc::new(Script(script)), events).await?;
+        let network = starter.start_with(Arc::new(Script(script)), None, events).await?;
         Ok(Self { network, peer: starter.peer_id() })
     }
 

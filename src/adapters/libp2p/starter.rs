@@ -48,6 +48,9 @@ pub struct Libp2pStarter {
     shared: Arc<Shared>,
 }
 
+/// How requests for blocks are answered, and what is told of the chain otherwise.
+type Answers = (Arc<dyn Responder>, Option<Arc<dyn BlockSource>>);
+
 struct Shared {
     options: Libp2pOptions,
     key: Keypair,
@@ -74,14 +77,16 @@ impl Libp2pStarter {
         self.shared.key.public().to_peer_id()
     }
 
-    /// Starts a network that answers requests as `responder` does.
+    /// Starts a network that answers requests for blocks as `responder` does, and others out of
+    /// `source`, if there is one.
     pub(super) fn start_with(
         &self,
         responder: Arc<dyn Responder>,
+        source: Option<Arc<dyn BlockSource>>,
         events: Arc<dyn NetworkEvents>,
     ) -> impl Future<Output = Result<Arc<dyn PeerNetwork>, NetworkError>> + Send + use<> {
         let shared = Arc::clone(&self.shared);
-        async move { shared.start(responder, events).await }
+        async move { shared.start((responder, source), events).await }
     }
 }
 
@@ -91,8 +96,9 @@ impl NetworkStarter for Libp2pStarter {
         source: Arc<dyn BlockSource>,
         events: Arc<dyn NetworkEvents>,
     ) -> BoxFuture<'static, Result<Arc<dyn PeerNetwork>, NetworkError>> {
-        let server = BlockServer::new(source, &self.shared.options.serving, Arc::clone(&events));
-        Box::pin(self.start_with(Arc::new(server), events))
+        let serving = &self.shared.options.serving;
+        let server = BlockServer::new(Arc::clone(&source), serving, Arc::clone(&events));
+        Box::pin(self.start_with(Arc::new(server), Some(source), events))
     }
 
     fn ended(&self) -> BoxFuture<'static, ()> {
@@ -111,7 +117,7 @@ impl NetworkStarter for Libp2pStarter {
 impl Shared {
     async fn start(
         &self,
-        responder: Arc<dyn Responder>,
+        answers: Answers,
         events: Arc<dyn NetworkEvents>,
     ) -> Result<Arc<dyn PeerNetwork>, NetworkError> {
         let mut earlier = self.earlier.lock().await;
@@ -123,9 +129,9 @@ impl Shared {
             let started = match &earlier.addresses {
                 Some(addresses) => {
                     wait_until_free(addresses, PREVIOUS_SOCKETS_MAX).await?;
-                    self.listen(addresses.clone(), &responder, &events).await
+                    self.listen(addresses.clone(), &answers, &events).await
                 }
-                None => self.listen_first(&wanted, &responder, &events).await,
+                None => self.listen_first(&wanted, &answers, &events).await,
             };
             let again = wants_free_port(&wanted) && earlier.addresses.is_none() && tries_left > 0;
             match started {
@@ -147,25 +153,25 @@ impl Shared {
     async fn listen_first(
         &self,
         wanted: &[ListenAddress],
-        responder: &Arc<dyn Responder>,
+        answers: &Answers,
         events: &Arc<dyn NetworkEvents>,
     ) -> Result<(Vec<ListenAddress>, Driver, Libp2pNetwork), NetworkError> {
         let addresses = choose_port(wanted)?;
         for address in &addresses {
             address.check_free()?;
         }
-        self.listen(addresses, responder, events).await
+        self.listen(addresses, answers, events).await
     }
 
     async fn listen(
         &self,
         addresses: Vec<ListenAddress>,
-        responder: &Arc<dyn Responder>,
+        answers: &Answers,
         events: &Arc<dyn NetworkEvents>,
     ) -> Result<(Vec<ListenAddress>, Driver, Libp2pNetwork), NetworkError> {
-        let swarm = build_swarm(&self.key, self.options.connections_max)?;
+        let swarm = build_swarm(&self.key, &self.options)?;
         let (network, inbox) = Libp2pNetwork::channel(Arc::clone(events));
-        let mut driver = Driver::new(swarm, Arc::clone(events), Arc::clone(responder), inbox);
+        let mut driver = Driver::new(swarm, Arc::clone(events), answers.clone(), inbox);
         let multiaddrs: Vec<Multiaddr> = addresses.iter().map(|a| a.to_multiaddr()).collect();
         driver.listen(&multiaddrs).await?;
         Ok((addresses, driver, network))

@@ -1,10 +1,11 @@
-//! Checkpoints, as records in the database.
+//! Checkpoints and what is known of peers, as records in the database.
 
 use super::{RecordKey, RecordKind, RecordStore};
 use crate::{
     checkpoint::Checkpoint,
     ports::{ChainError, Journal},
-    types::Height,
+    reputation::StoredPeer,
+    types::{Height, PeerId},
 };
 
 /// Checkpoints, under their height.
@@ -39,11 +40,50 @@ impl Journal for RecordStore {
         self.remove(CHECKPOINTS, &at(height))?;
         Ok(self.flush()?)
     }
+
+    fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {
+        for stored in changed {
+            if let Some(peer) = stored.peer() {
+                self.put(PEERS, &of(&peer), stored)?;
+            }
+        }
+        for peer in forgotten {
+            self.remove(PEERS, &of(peer))?;
+        }
+        Ok(self.flush()?)
+    }
+
+    fn peers(&self) -> Result<(Vec<StoredPeer>, Vec<ChainError>), ChainError> {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for (key, found) in self.list::<StoredPeer>(PEERS, PEERS_MAX)? {
+            match found {
+                Ok(stored) if stored.peer().is_some_and(|peer| of(&peer) == key) => {
+                    good.push(stored);
+                }
+                Ok(_) => bad.push(ChainError::Corrupt(format!(
+                    "the record of peer {key} is that of another"
+                ))),
+                Err(error) => bad.push(error.into()),
+            }
+        }
+        Ok((good, bad))
+    }
 }
+
+/// What is known of a peer, under its peer id.
+const PEERS: RecordKind = RecordKind::new("peer", 1);
+
+/// Records of peers read at once. Source: a thousand are kept. Too low: bans are forgotten. Too
+/// high: memory for a database that somebody else filled.
+const PEERS_MAX: usize = 8_192;
 
 /// Big-endian, so that the order of keys is the order of heights.
 fn at(height: Height) -> RecordKey {
     RecordKey::new(height.get().to_be_bytes())
+}
+
+fn of(peer: &PeerId) -> RecordKey {
+    RecordKey::new(peer.to_bytes())
 }
 
 #[cfg(test)]

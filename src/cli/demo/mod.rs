@@ -17,7 +17,7 @@ use super::{
     run::LimitArgs,
     summary::Summary,
 };
-use alys_sync::{adapters::libp2p::ServingOptions, types::BlockRef};
+use alys_sync::{adapters::libp2p::Libp2pOptions, types::BlockRef};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -142,8 +142,7 @@ async fn sync(
         genesis: prepared.genesis.clone(),
         data_dir: dir.join(NODE_DIR),
         config: args.limits.config(servers.addresses()),
-        listen: Vec::new(),
-        serving: ServingOptions::default(),
+        network: Libp2pOptions::default(),
         workers: args.limits.workers,
         http: ([127, 0, 0, 1], 0).into(),
     };

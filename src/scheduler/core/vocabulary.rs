@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     flow::RequestId,
     scheduler::policy::ReplyEnd,
+    selection::Standing,
     types::{Height, HeightRange, PeerId},
 };
 
@@ -28,12 +29,12 @@ pub enum DownloadEvent<S> {
     },
     /// No more blocks are needed.
     WindowClosed,
-    /// A peer may be asked, or its score changed.
+    /// A peer may be asked, or its standing changed.
     PeerUsable {
         /// Who.
         peer: PeerId,
-        /// Reputation's score. Unit: thousandths.
-        score: u16,
+        /// What reputation tells of it.
+        standing: Standing,
     },
     /// A peer must not be asked any more. What it delivered may be good.
     PeerUnusable {

@@ -4,6 +4,10 @@
 //! slow one little. No peer gets blocks that would come so late that all others had to wait for
 //! them, if somebody who is busy now would deliver them earlier. A newcomer is asked for a little
 //! at once, and one that was not asked for long gets a turn: who is never asked is never known.
+//!
+//! An operator may choose another strategy of [`crate::selection`]: then that says who comes first
+//! among those with room. Sizes, deadlines, turns, second requests at the front and the rule that
+//! nobody gets what all others would wait for are the same.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,6 +20,7 @@ use super::{
 use crate::{
     flow::RequestId,
     scheduler::Settings,
+    selection::{self, Load, Operation, QualityWeights, SelectionStrategy, Selector, Standing},
     types::{Height, HeightRange, PeerId},
 };
 
@@ -41,14 +46,12 @@ const SHORTEST_SHARE: Duration = Duration::from_millis(50);
 
 /// The best score. Unit: thousandths.
 const SCORE_MAX: u16 = 1_000;
-/// The score below which nobody is ranked lower. Unit: thousandths. Too low: such a peer gets
-/// nothing but its turns. Too high: bad peers are chosen as if they were better.
-const SCORE_LEAST: u16 = 100;
 
 /// Our policy. See the module.
 #[derive(Debug)]
 pub struct Adaptive {
     settings: Settings,
+    selector: Selector,
     peers: BTreeMap<PeerId, PeerLoad>,
     hedging: Hedging,
 }
@@ -64,24 +67,88 @@ struct Candidate<'a> {
 impl Candidate<'_> {
     /// The order of choice: as the allocation wants it, then who is likely to deliver first, then
     /// who has less to do.
-    fn rank(&self, blocks: u64, allocation: Allocation) -> (u64, Duration, u64, PeerId) {
+    fn rank(
+        &self,
+        blocks: u64,
+        allocation: Allocation,
+        weights: QualityWeights,
+    ) -> (u64, Duration, u64, PeerId) {
         let first = match allocation {
             Allocation::EqualShare => self.work.blocks,
-            Allocation::Priority => u64::from(SCORE_MAX.saturating_sub(self.work.score)),
+            Allocation::Priority => u64::from(SCORE_MAX.saturating_sub(self.work.standing.score)),
             Allocation::Performance | Allocation::Dynamic => 0,
         };
         let arrives = self.load.arrives_in(self.work, blocks);
-        // A peer with half the score is as good as one that takes twice as long.
-        let score = self.work.score.clamp(SCORE_LEAST, SCORE_MAX);
-        let expected = arrives.saturating_mul(SCORE_MAX.into()) / u32::from(score);
+        // A peer with half the trust is as good as one that takes twice as long.
+        let trust = u32::from(weights.trust(&self.work.standing).max(1));
+        let expected = arrives.saturating_mul(SCORE_MAX.into()) / trust;
         (first, expected, self.work.blocks, self.peer)
     }
+
+    /// The same peer as the selector sees it: what we measured of it ourselves is the newest.
+    fn seen(&self, bytes_per_block: u64, requests_max: usize) -> selection::Candidate {
+        let Self { peer, load, work } = *self;
+        let measured = load.bytes_per_second(bytes_per_block);
+        let standing = Standing {
+            latency: work.standing.latency.or(load.latency()),
+            bytes_per_second: measured.or(work.standing.bytes_per_second),
+            ..work.standing
+        };
+        let load = Load { requests: work.requests, requests_max, blocks: work.blocks };
+        selection::Candidate { peer, standing, load }
+    }
+}
+
+/// What a request from `start` on is: everything above a hole waits for it.
+fn operation(start: Height, view: &DownloadView<'_>) -> Operation {
+    if view.held.is_some_and(|held| start < held) { Operation::Backfill } else { Operation::Blocks }
 }
 
 impl Adaptive {
     /// A policy that knows nobody yet.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, peers: BTreeMap::new(), hedging: Hedging::default() }
+    pub fn new(settings: Settings, selector: Selector) -> Self {
+        Self { settings, selector, peers: BTreeMap::new(), hedging: Hedging::default() }
+    }
+
+    /// The weights of what a request from `start` on is.
+    fn weights(&self, start: Height, view: &DownloadView<'_>) -> QualityWeights {
+        self.selector.settings().weights.of(operation(start, view))
+    }
+
+    /// Those with room for `blocks` from `start` on, in the order of choice. Only the first where
+    /// the order is that of arrival: if waiting is better than to ask it, it is better than to ask
+    /// anybody.
+    fn preferred<'a>(
+        &'a self,
+        now: Duration,
+        (start, blocks): (Height, u64),
+        view: &'a DownloadView<'_>,
+    ) -> Vec<Candidate<'a>> {
+        let with_room = self.ready(now, start, view).filter(|of| self.has_room(of, start, view));
+        if let SelectionStrategy::Adaptive { .. } = self.selector.settings().strategy {
+            let weights = self.weights(start, view);
+            let rank = |of: &Candidate<'_>| of.rank(blocks, self.settings.allocation, weights);
+            return with_room.min_by_key(rank).into_iter().collect();
+        }
+        let with_room: BTreeMap<_, _> = with_room.map(|of| (of.peer, of)).collect();
+        // All of them, as those without room have what others must not be given too.
+        let everybody: Vec<_> = self.everybody(view).map(|of| self.seen(&of, view)).collect();
+        let order = self.selector.rank(operation(start, view), &everybody);
+        order.iter().filter_map(|peer| with_room.get(peer).copied()).collect()
+    }
+
+    fn seen(&self, of: &Candidate<'_>, view: &DownloadView<'_>) -> selection::Candidate {
+        of.seen(view.bytes_per_block, self.settings.requests_per_peer_max)
+    }
+
+    fn everybody<'a>(
+        &'a self,
+        view: &'a DownloadView<'_>,
+    ) -> impl Iterator<Item = Candidate<'a>> + 'a {
+        view.peers.iter().filter_map(|(&peer, &work)| {
+            let load = self.peers.get(&peer)?;
+            Some(Candidate { peer, load, work })
+        })
     }
 
     /// Who may be asked for `start` now, were nothing open at them.
@@ -91,11 +158,8 @@ impl Adaptive {
         start: Height,
         view: &'a DownloadView<'_>,
     ) -> impl Iterator<Item = Candidate<'a>> + 'a {
-        let peers = view.peers.iter().filter_map(|(&peer, &work)| {
-            let load = self.peers.get(&peer)?;
-            Some(Candidate { peer, load, work })
-        });
-        peers.filter(move |candidate| candidate.load.is_ready(start, now))
+        let everybody = self.everybody(view);
+        everybody.filter(move |candidate| candidate.load.is_ready(start, now))
     }
 
     fn has_room(&self, candidate: &Candidate<'_>, start: Height, view: &DownloadView<'_>) -> bool {
@@ -117,7 +181,11 @@ impl Adaptive {
         let blocks_per_second = limit.get() as f64 / view.bytes_per_block as f64;
         let claimants: Vec<_> = self
             .ready(now, start, view)
-            .map(|of| Claimant { peer: of.peer, rate: of.load.rate(now), score: of.work.score })
+            .map(|of| Claimant {
+                peer: of.peer,
+                rate: of.load.rate(now),
+                score: of.work.standing.score,
+            })
             .collect();
         for Claimant { peer, .. } in &claimants {
             let share = share(self.settings.allocation, blocks_per_second, &claimants, *peer);
@@ -189,10 +257,12 @@ impl DownloadPolicy for Adaptive {
     }
 
     fn joined(&mut self, now: Duration, peer: PeerId) {
+        self.selector.joined(now, peer);
         self.peers.insert(peer, PeerLoad::new(now, &self.settings));
     }
 
     fn left(&mut self, peer: PeerId) {
+        self.selector.left(peer);
         self.peers.remove(&peer);
     }
 
@@ -203,18 +273,19 @@ impl DownloadPolicy for Adaptive {
         let ready = || self.ready(now, start, view);
         let with_room = || ready().filter(|peer| self.has_room(peer, start, view));
         let (chosen, blocks) =
-            match ready().find(|peer| peer.load.is_due(now) && peer.work.requests == 0) {
+            match ready().find(|of| self.selector.is_due(now, of.peer) && of.work.requests == 0) {
                 Some(due) => (due, TURN_BLOCKS),
                 None => {
                     let size = |peer: &Candidate<'_>| peer.load.request_size(view.bytes_per_block);
                     // Compared by the same blocks, or who sends few at once would always be first.
                     let common = with_room().map(|peer| size(&peer)).min()?;
-                    let best = with_room()
-                        .min_by_key(|peer| peer.rank(common, self.settings.allocation))?;
                     let near = start.blocks_above(view.front).max(FRONT_REQUEST_BLOCKS);
-                    let size = size(&best).min(near).min(self.share_of_the_end(best, view));
-                    let size = size.min(self.allotted(&best)).min(wanted.count());
-                    (best, self.worthwhile(now, best, (start, size), view)?)
+                    let preferred = self.preferred(now, (start, common), view);
+                    preferred.into_iter().find_map(|best| {
+                        let size = size(&best).min(near).min(self.share_of_the_end(best, view));
+                        let size = size.min(self.allotted(&best)).min(wanted.count());
+                        Some((best, self.worthwhile(now, best, (start, size), view)?))
+                    })?
                 }
             };
         let (range, _) = wanted.split_at(blocks);
@@ -238,12 +309,14 @@ impl DownloadPolicy for Adaptive {
                 && other.load.is_proven()
                 && other.work.requests < self.settings.requests_per_peer_max
         });
-        let best =
-            others.min_by_key(|other| other.rank(range.count(), self.settings.allocation))?;
+        let (blocks, allocation) = (range.count(), self.settings.allocation);
+        let weights = self.weights(range.start(), view);
+        let best = others.min_by_key(|other| other.rank(blocks, allocation, weights))?;
         Some(self.assignment(best, range))
     }
 
     fn sent(&mut self, now: Duration, request: RequestId, assignment: &Assignment, hedge: bool) {
+        self.selector.asked(now, assignment.peer);
         if let Some(load) = self.peers.get_mut(&assignment.peer) {
             load.sent(request, assignment.range.count(), now);
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     doubles::peer,
     scheduler::{HeightSet, ReplyEnd},
+    selection::SelectionSettings,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -14,6 +15,7 @@ struct Desk {
     peers: BTreeMap<PeerId, PeerWork>,
     wanted: HeightSet,
     last: u64,
+    held: Option<Height>,
     now: Duration,
     next_request: u64,
 }
@@ -21,15 +23,29 @@ struct Desk {
 impl Desk {
     /// All heights up to `last` are wanted; nobody is there.
     fn new(settings: Settings, last: u64) -> Self {
+        Self::by(SelectionSettings::default(), settings, last)
+    }
+
+    /// The same, where peers are chosen by `selection`.
+    fn by(selection: SelectionSettings, settings: Settings, last: u64) -> Self {
+        let selector = Selector::new(selection, 1);
         let mut wanted = HeightSet::default();
         wanted.insert(range(1, last));
         let (peers, now) = (BTreeMap::new(), Duration::from_secs(1));
-        Self { policy: Adaptive::new(settings), peers, wanted, last, now, next_request: 0 }
+        Self {
+            policy: Adaptive::new(settings, selector),
+            peers,
+            wanted,
+            last,
+            held: None,
+            now,
+            next_request: 0,
+        }
     }
 
     fn join(&mut self, seed: u8) {
         self.policy.joined(self.now, peer(seed));
-        self.peers.insert(peer(seed), PeerWork { score: 500, ..PeerWork::default() });
+        self.peers.insert(peer(seed), PeerWork::default());
     }
 
     /// A peer that was measured to deliver so many blocks a second after so long.
@@ -69,6 +85,7 @@ impl Desk {
             next_import: Height::new(1),
             front: Height::new(1),
             last: Height::new(self.last),
+            held: self.held,
             bytes_per_block: 1_000,
             available: 64 << 20,
         };
@@ -129,7 +146,7 @@ fn nobody_waits_for_a_peer_that_has_nothing_to_do() {
     // The second one would be earlier, but its score makes the first the better choice.
     desk.join_measured(1, 100, 50 * MS);
     desk.join_measured(2, 110, 50 * MS);
-    desk.peers.get_mut(&peer(2)).unwrap().score = 100;
+    desk.peers.get_mut(&peer(2)).unwrap().standing.score = 100;
     assert!(desk.ask().is_some_and(|first| first.peer == peer(1)));
 }
 
@@ -145,7 +162,7 @@ fn connection_that_breaks_is_one_failure_however_many_requests_were_open() {
         let over = EndedReply { request, peer: peer(1), asked, got, next, end };
         desk.policy.ended(desk.now, &over);
     }
-    *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork { score: 500, ..PeerWork::default() };
+    *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork::default();
     assert_eq!(desk.ask(), None, "it is paused");
     desk.now += 250 * MS;
     assert!(desk.ask().is_some());
@@ -160,7 +177,7 @@ fn peer_that_fails_again_is_asked_for_little_until_it_delivers() {
         let (request, next) = (RequestId(request), Height::new(1));
         let over = EndedReply { request, peer: peer(1), asked, got, next, end };
         desk.policy.ended(desk.now, &over);
-        *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork { score: 500, ..PeerWork::default() };
+        *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork::default();
         desk.now += Duration::from_secs(2);
         desk.settle()
     };
@@ -210,8 +227,8 @@ fn of_peers_that_are_as_fast_the_one_with_the_better_score_is_asked_first() {
     desk.join_measured(1, 500, 50 * MS);
     desk.join_measured(2, 500, 50 * MS);
     for (better, worse) in [(1, 2), (2, 1)] {
-        desk.peers.get_mut(&peer(better)).unwrap().score = 900;
-        desk.peers.get_mut(&peer(worse)).unwrap().score = 400;
+        desk.peers.get_mut(&peer(better)).unwrap().standing.score = 900;
+        desk.peers.get_mut(&peer(worse)).unwrap().standing.score = 400;
         assert_eq!(desk.ask().unwrap().peer, peer(better));
     }
 }
@@ -265,4 +282,54 @@ fn what_is_asked_for_a_second_is_within_the_overall_limit_and_divided_as_wanted(
     let (quick, slow) = asked(Allocation::EqualShare);
     assert!((9_000..=13_000).contains(&(quick + slow)), "1,000 a second: {quick} and {slow}");
     assert!(quick.abs_diff(slow) <= quick / 20, "{quick} and {slow}");
+}
+
+#[test]
+fn chosen_strategy_says_who_is_first_and_the_others_get_what_it_has_no_room_for() {
+    let desk = |strategy| {
+        let selection = SelectionSettings { strategy, ..SelectionSettings::default() };
+        let mut desk = Desk::by(selection, Settings::default(), 100_000);
+        desk.join_measured(1, 200, 200 * MS);
+        desk.join_measured(2, 2_000, 50 * MS);
+        desk.peers.get_mut(&peer(1)).unwrap().standing.score = 900;
+        desk.peers.get_mut(&peer(2)).unwrap().standing.score = 400;
+        desk
+    };
+    assert_eq!(desk(SelectionStrategy::default()).ask().unwrap().peer, peer(2));
+    assert_eq!(desk(SelectionStrategy::LowestLatency).ask().unwrap().peer, peer(2));
+    let mut by_reputation = desk(SelectionStrategy::HighestReputation);
+    assert_eq!(by_reputation.ask().unwrap().peer, peer(1));
+    let sent = by_reputation.settle();
+    assert!(blocks_of(&sent, 1) > 0 && blocks_of(&sent, 2) > 0, "{sent:?}");
+    let sent = desk(SelectionStrategy::RoundRobin).settle();
+    let firsts: Vec<_> = sent[..6].iter().map(|of| of.peer).collect();
+    assert!(firsts.windows(2).all(|pair| pair[0] != pair[1]), "in turns: {firsts:?}");
+}
+
+#[test]
+fn strategy_that_prefers_a_slow_peer_does_not_keep_a_quick_one_from_the_end() {
+    let strategy = SelectionStrategy::HighestReputation;
+    let selection = SelectionSettings { strategy, ..SelectionSettings::default() };
+    let mut desk = Desk::by(selection, Settings::default(), 400);
+    desk.join_measured(1, 2_000, 20 * MS);
+    desk.join_measured(2, 2, 20 * MS);
+    desk.peers.get_mut(&peer(2)).unwrap().standing.score = 900;
+    // Until it has something to do, nobody waits for the quick one.
+    desk.peers.get_mut(&peer(1)).unwrap().requests = 24;
+    desk.peers.get_mut(&peer(1)).unwrap().blocks = 100;
+    assert_eq!(desk.ask(), None, "what the quick one has is there sooner");
+    *desk.peers.get_mut(&peer(1)).unwrap() = PeerWork::default();
+    assert!(blocks_of(&desk.settle(), 1) > 0);
+}
+
+#[test]
+fn in_a_hole_below_what_is_there_reliability_counts_more() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 220, MS);
+    desk.join_measured(2, 100, MS);
+    desk.peers.get_mut(&peer(1)).unwrap().standing.reliability = 300;
+    desk.peers.get_mut(&peer(2)).unwrap().standing.reliability = 1_000;
+    assert_eq!(desk.ask().unwrap().peer, peer(1));
+    desk.held = Some(Height::new(500));
+    assert_eq!(desk.ask().unwrap().peer, peer(2));
 }

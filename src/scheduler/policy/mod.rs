@@ -24,6 +24,7 @@ pub(super) use hedge::HEDGE_BLOCKS;
 use super::HeightSet;
 use crate::{
     flow::RequestId,
+    selection::Standing,
     types::{Height, HeightRange, PeerId},
 };
 
@@ -48,8 +49,8 @@ pub enum ReplyEnd {
 /// What a usable peer has to do for us at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PeerWork {
-    /// Reputation's score. Unit: thousandths, 0 to 1000.
-    pub score: u16,
+    /// What reputation tells of it.
+    pub standing: Standing,
     /// Requests open.
     pub requests: usize,
     /// Blocks asked and not arrived.
@@ -69,6 +70,8 @@ pub struct DownloadView<'a> {
     pub front: Height,
     /// The highest height that is needed, inside the window or beyond it.
     pub last: Height,
+    /// The highest height that is there and waits for lower ones, if any does.
+    pub held: Option<Height>,
     /// The measured size of a block. Unit: bytes, at least 1.
     pub bytes_per_block: u64,
     /// What the budget has left. The front is asked for even when nothing is. Unit: bytes.

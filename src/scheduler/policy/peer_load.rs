@@ -49,10 +49,6 @@ const PAUSE_LIMITED: Duration = Duration::from_secs(1);
 /// Pause after a request that never went out, for want of a place on our side. Unit: time. Source:
 /// about a tick. Too low: the same refusal again and again. Too high: idle.
 const PAUSE_NOT_SENT: Duration = Duration::from_millis(60);
-/// A usable peer that was asked for nothing for this long gets a turn. Unit: time. Source: every
-/// peer gets one within a minute, and the round trip may take its time. Too low: slow peers hold up
-/// more. Too high: a peer that became quick is noticed late.
-const TURN_AFTER: Duration = Duration::from_secs(45);
 
 /// What is known of one usable peer, and what follows for the next request to it.
 #[derive(Debug, Clone)]
@@ -66,8 +62,6 @@ pub(super) struct PeerLoad {
     late_unproven: u32,
     paused_until: Duration,
     lacks: Option<(Height, Duration)>,
-    /// When it was asked last, or joined.
-    asked_at: Duration,
     rate: PeerRate,
     patience: Patience,
     allotment: Allotment,
@@ -84,7 +78,6 @@ impl PeerLoad {
             late_unproven: 0,
             paused_until: Duration::ZERO,
             lacks: None,
-            asked_at: now,
             rate: PeerRate::default(),
             patience: Patience::default(),
             allotment: Allotment::new(now),
@@ -117,6 +110,20 @@ impl PeerLoad {
             _ => self.proven && work.blocks < self.pipeline(bytes_per_block),
         };
         wants && work.requests < most
+    }
+
+    /// How long it takes to answer, if that was measured.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.rate.latency()
+    }
+
+    /// What it delivers, if that was measured. Unit: bytes a second.
+    pub(super) fn bytes_per_second(&self, bytes_per_block: u64) -> Option<u64> {
+        let bytes = self.rate.rate()? * bytes_per_block as f64;
+        // More than a `u64` holds is as many as it holds.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let bytes = bytes as u64;
+        Some(bytes)
     }
 
     /// Whether it ever delivered.
@@ -156,13 +163,7 @@ impl PeerLoad {
         self.rate.delivers_in(time)
     }
 
-    /// Whether it was asked for nothing for so long that it should get a turn.
-    pub(super) fn is_due(&self, now: Duration) -> bool {
-        now.saturating_sub(self.asked_at) >= TURN_AFTER
-    }
-
     pub(super) fn sent(&mut self, request: RequestId, blocks: u64, now: Duration) {
-        self.asked_at = now;
         self.allotment.spend(blocks);
         self.rate.sent(request, now);
     }

@@ -143,6 +143,11 @@ impl PeerRate {
         self.rate.filter(|rate| *rate > 0.0)
     }
 
+    /// From a request to the first piece of its reply, if that was measured.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        self.latency
+    }
+
     /// How many blocks it delivers in `time`, at least 1; `None` if it was never measured.
     pub(super) fn delivers_in(&self, time: Duration) -> Option<u64> {
         let blocks = self.rate()? * time.as_secs_f64();

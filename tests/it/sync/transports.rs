@@ -98,7 +98,7 @@ async fn requests_go_over_the_faster_transport_while_the_slower_one_is_still_ope
     let network = starter.start(chain.clone(), Arc::new(Events(report))).await.unwrap();
     let slot = NetworkSlot::default();
     slot.publish(&network);
-    let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()), None);
+    let caller = PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start()));
     let range = |count| HeightRange::new(Height::new(1), count).unwrap();
 
     network.dial(vec![far.address.clone()]);

@@ -33,7 +33,7 @@ mod queue;
 mod quotas;
 mod turns;
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use libp2p::PeerId;
@@ -154,6 +154,12 @@ impl Responder for BlockServer {
             }
         })
     }
+
+    fn misused(&self, peer: PeerId, misuse: Misuse) -> BoxFuture<'static, ()> {
+        let shared = Arc::clone(&self.shared);
+        let report_in = shared.misuses.count(peer, misuse);
+        Box::pin(shared.report_later(peer, misuse, report_in))
+    }
 }
 
 impl Shared {
@@ -169,6 +175,16 @@ impl Shared {
         // Whether the peer is still there to hear it changes nothing.
         let _ = reply.write(text).await;
         drop(reply);
+        self.report_later(peer, misuse, report_in).await;
+    }
+
+    /// Reports a misuse that was counted, if that is still to be done.
+    async fn report_later(
+        self: Arc<Self>,
+        peer: PeerId,
+        misuse: Misuse,
+        report_in: Option<Duration>,
+    ) {
         if let Some(wait) = report_in {
             sleep(wait).await;
             self.misuses.report(peer, misuse);

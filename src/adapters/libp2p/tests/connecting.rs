@@ -93,6 +93,8 @@ async fn connections_tell_who_dialled_and_who_left() {
         | NetworkEvent::Moved { .. }
         | NetworkEvent::Disconnected { .. }
         | NetworkEvent::DialFailed { .. }
+        | NetworkEvent::Discovered { .. }
+        | NetworkEvent::Expired { .. }
         | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
@@ -102,6 +104,8 @@ async fn connections_tell_who_dialled_and_who_left() {
         | NetworkEvent::Connected { .. }
         | NetworkEvent::Moved { .. }
         | NetworkEvent::DialFailed { .. }
+        | NetworkEvent::Discovered { .. }
+        | NetworkEvent::Expired { .. }
         | NetworkEvent::Misused { .. }
         | NetworkEvent::Stopped { .. } => None,
     };
@@ -147,18 +151,52 @@ fn without_peer(address: &Multiaddr) -> Multiaddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_are_resolved_and_ourselves_are_found_behind_one() {
+async fn names_are_resolved_with_and_without_a_peer_id_and_ourselves_are_found_behind_one() {
     let mut node = Node::empty().await;
-    let other = Node::empty().await;
-    node.network.dial(vec![by_name(&other.addresses)]);
-    node.events.connected(other.peer).await;
-    node.network.dial(vec![by_name(&node.addresses)]);
+    let mut other = Node::empty().await;
+    for name in [Protocol::Dns4("localhost".into()), Protocol::Dns("localhost".into())] {
+        let anonymous = by_name(name, &other.addresses);
+        let named = anonymous.clone().with_p2p(other.peer).unwrap();
+        for address in [anonymous, named] {
+            node.network.dial(vec![address.clone()]);
+            let reached = |event: &NetworkEvent| {
+                let NetworkEvent::Connected { peer, address, .. } = event else { return None };
+                Some((*peer, without_peer(address)))
+            };
+            // By this address the dialer knows that it has reached what it was told to.
+            let expected = (other.peer, without_peer(&address));
+            assert_eq!(node.events.find(reached).await, expected);
+            other.events.connected(node.peer).await;
+            node.network.disconnect(other.peer);
+            node.events.disconnected(other.peer).await;
+        }
+    }
+    node.network.dial(vec![by_name(Protocol::Dns4("localhost".into()), &node.addresses)]);
     assert_eq!(node.events.dial_failure().await, "this is our own address");
 }
 
-fn by_name(addresses: &[Multiaddr]) -> Multiaddr {
-    let name = Multiaddr::empty().with(Protocol::Dns4("localhost".into()));
+fn by_name(name: Protocol<'static>, addresses: &[Multiaddr]) -> Multiaddr {
+    let name = Multiaddr::empty().with(name);
     without_peer(&tcp(addresses)).iter().skip(1).fold(name, Multiaddr::with)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_that_looks_for_neighbours_works_whether_the_machine_can_or_not() {
+    let listen = listen_addresses(Ipv4Addr::LOCALHOST.into(), 0);
+    let options = Libp2pOptions { listen, mdns: true, ..Libp2pOptions::default() };
+    let starter = Libp2pStarter::new(options, Keypair::generate_ed25519());
+    if cfg!(not(feature = "mdns")) {
+        let refused = Node::try_start(&starter, MemorySource::filled(1, 1)).await;
+        assert!(matches!(refused.err(), Some(NetworkError::Transport { .. })));
+        return;
+    }
+    let source = MemorySource::filled(3, 10);
+    for _ in 0..2 {
+        let server = Node::start(&starter, Arc::clone(&source)).await;
+        let mut client = Node::empty().await;
+        client.connect(server.peer, &tcp(&server.addresses)).await;
+        assert_eq!(client.fetch(server.peer, 1, 3).await.blocks.len(), 3);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,13 +217,13 @@ async fn peers_that_dial_each_other_at_once_stay_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_dials_again_and_again_gets_four_connections_at_most() {
+async fn a_peer_that_dials_again_and_again_gets_two_connections_at_most() {
     let source = MemorySource::filled(3, 10);
     let server = Node::new(Arc::clone(&source)).await;
     // Without a peer id in the address, nothing on this side keeps it from dialling again.
     let address = without_peer(&tcp(&server.addresses));
     let mut client = Node::empty().await;
-    for _ in 0..4 {
+    for _ in 0..2 {
         client.network.dial(vec![address.clone()]);
         client.events.connected(server.peer).await;
     }

@@ -40,6 +40,8 @@ async fn peer_with_too_many_requests_is_refused_and_reported_and_others_do_not_n
         | NetworkEvent::Moved { .. }
         | NetworkEvent::Disconnected { .. }
         | NetworkEvent::DialFailed { .. }
+        | NetworkEvent::Discovered { .. }
+        | NetworkEvent::Expired { .. }
         | NetworkEvent::Stopped { .. } => None,
     });
     assert_eq!(reported.await, (greedy[0].peer, Misuse::TooManyRequests));

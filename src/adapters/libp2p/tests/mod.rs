@@ -4,7 +4,9 @@ mod connecting;
 mod fair_serving;
 mod fetching;
 mod hostile;
+mod refusing;
 mod serving;
+mod small;
 #[cfg(feature = "quic")]
 mod transports;
 mod window;
@@ -136,6 +138,8 @@ impl Events {
                     | NetworkEvent::Moved { .. }
                     | NetworkEvent::Disconnected { .. }
                     | NetworkEvent::DialFailed { .. }
+                    | NetworkEvent::Discovered { .. }
+                    | NetworkEvent::Expired { .. }
                     | NetworkEvent::Misused { .. }
                     | NetworkEvent::Stopped { .. } => None,
                 })
@@ -166,6 +170,8 @@ impl Events {
             | NetworkEvent::Connected { .. }
             | NetworkEvent::Moved { .. }
             | NetworkEvent::Disconnected { .. }
+            | NetworkEvent::Discovered { .. }
+            | NetworkEvent::Expired { .. }
             | NetworkEvent::Misused { .. }
             | NetworkEvent::Stopped { .. } => None,
         })

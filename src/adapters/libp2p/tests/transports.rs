@@ -16,16 +16,9 @@ async fn dial_of_a_peer_fails_once_when_no_transport_gets_through() {
         })
         .collect();
     node.network.dial(addresses.clone());
-    let failed = |event: &NetworkEvent| match event {
-        NetworkEvent::DialFailed { addresses, reason } => {
-            Some((addresses.clone(), reason.matches("another peer answered").count()))
-        }
-        NetworkEvent::Listening { .. }
-        | NetworkEvent::Connected { .. }
-        | NetworkEvent::Moved { .. }
-        | NetworkEvent::Disconnected { .. }
-        | NetworkEvent::Misused { .. }
-        | NetworkEvent::Stopped { .. } => None,
+    let failed = |event: &NetworkEvent| {
+        let NetworkEvent::DialFailed { addresses, reason, .. } = event else { return None };
+        Some((addresses.clone(), reason.matches("another peer answered").count()))
     };
     assert_eq!(node.events.find(failed).await, (addresses, 2));
 }

@@ -4,7 +4,7 @@
 use std::{num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
 
 use alys_sync::{
-    adapters::libp2p::ServingOptions,
+    adapters::libp2p::Libp2pOptions,
     types::{Height, Multiaddr},
 };
 use clap::Args;
@@ -75,8 +75,7 @@ pub(crate) async fn sync_node(args: NodeChildArgs, context: Context) -> Result<A
         genesis: load_genesis(&args.genesis)?,
         data_dir: args.data_dir,
         config: limits.config(args.bootnode),
-        listen: Vec::new(),
-        serving: ServingOptions::default(),
+        network: Libp2pOptions::default(),
         workers: limits.workers,
         http: ([127, 0, 0, 1], 0).into(),
     };

@@ -129,7 +129,7 @@ async fn sync_all(
     let network = network.map_err(|error| not_connected(error.to_string()))?;
     let slot = NetworkSlot::default();
     slot.publish(&network);
-    let caller = PeerCaller::new(slot, Arc::new(SystemClock::start()), None);
+    let caller = PeerCaller::outside_a_node(slot, Arc::new(SystemClock::start()));
     network.dial(vec![server.clone()]);
     let peer = loop {
         match reports.recv().await {
@@ -140,8 +140,10 @@ async fn sync_all(
             Some(
                 NetworkEvent::Listening { .. }
                 | NetworkEvent::Disconnected { .. }
-                | NetworkEvent::Misused { .. }
-                | NetworkEvent::Moved { .. },
+                | NetworkEvent::Moved { .. }
+                | NetworkEvent::Discovered { .. }
+                | NetworkEvent::Expired { .. }
+                | NetworkEvent::Misused { .. },
             ) => {}
             None => return Err(not_connected("the network has ended".to_owned())),
         }
