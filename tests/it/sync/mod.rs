@@ -4,6 +4,7 @@ mod bad_peers;
 mod commands;
 mod follow;
 mod killed_children;
+mod known_peers;
 mod restart;
 #[cfg(feature = "quic")]
 mod transports;
