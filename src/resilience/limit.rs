@@ -22,7 +22,7 @@ use crate::{ports::Clock, types::PeerId};
 const BURST_BLOCKS: NonZeroU32 = NonZeroU32::new(1024).expect("not zero");
 
 /// How long it takes until a limit that was used up is whole again, ours and those of others.
-/// Source and ranges as for [`BURST_BLOCKS`].
+/// Source and ranges as for `BURST_BLOCKS`.
 pub const QUOTA_PERIOD: Duration = Duration::from_secs(10);
 
 /// Peers whose limits are kept. Unit: peers. Too low: a limit is forgotten and has to be shown
