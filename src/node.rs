@@ -1,6 +1,9 @@
 //! A syncing node: the tree with its ports, and the handle an embedding program holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use supervisors::{
     CallError, ChildView, ReportStream, ShutdownError, StartError, Supervisor, SupervisorExit,
@@ -8,7 +11,7 @@ use supervisors::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
@@ -17,9 +20,13 @@ use crate::{
     consensus::{ChainSpec, Verifier},
     coordinator::{Command, CommandError, Gate, Phase, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
-    ports::{Chain, Clock, Compute, Entropy, Journal, NetworkStarter, WorkersError},
+    ports::{Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, WorkersError},
     reputation::BanStatus,
+    resilience::{
+        BreakerState, BreakerStatus, BreakerTotals, GuardedSource, NetworkSlot, PeerCaller,
+    },
     scheduler::WindowGauge,
+    selection::SelectionStrategy,
     tree::{Child, Children, Shared, specification},
     types::{Height, Multiaddr, PeerId},
     validation::{Meter, VerificationGauge},
@@ -57,6 +64,23 @@ pub enum NodeError {
     Start(#[from] StartError),
 }
 
+/// Why a node did not stop in order.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Children did not.
+    #[error(transparent)]
+    Children(#[from] ShutdownError),
+    /// All children have ended, but something on a blocking thread still uses a port, which a disk
+    /// that hangs does: what lies behind it cannot be opened again before that ends.
+    #[error("the node has stopped, but its {port} is still in use after {waited:?}")]
+    StillInUse {
+        /// Which port.
+        port: &'static str,
+        /// How long the stop has taken.
+        waited: Duration,
+    },
+}
+
 /// A running node. Dropping it does not stop it: call [`Node::shutdown`].
 pub struct Node {
     tree: SupervisorHandle,
@@ -66,6 +90,12 @@ pub struct Node {
     network: Arc<dyn NetworkStarter>,
     compute: Arc<dyn Compute>,
     meter: Arc<Meter>,
+    caller: PeerCaller,
+    /// Kept by those that serve it, and no longer.
+    source: Weak<GuardedSource>,
+    selection: SelectionStrategy,
+    /// Of the chain and the journal.
+    loans: [(&'static str, Loan); 2],
 }
 
 impl Node {
@@ -73,7 +103,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`], with nothing left running.
-    pub async fn start(config: SyncConfig, ports: Ports) -> Result<Self, NodeError> {
+    pub async fn start(config: SyncConfig, mut ports: Ports) -> Result<Self, NodeError> {
         config.validate()?;
         let head = ports.chain.head();
         let (publish, status) = watch::channel(SyncStatus {
@@ -100,6 +130,23 @@ impl Node {
             link_cut: None,
             peers: Vec::new(),
         });
+        let (chain, chain_loan) = Lent::new(ports.chain);
+        let (journal, journal_loan) = Lent::new(ports.journal);
+        (ports.chain, ports.journal) = (chain, journal);
+        let slot = NetworkSlot::default();
+        let caller = PeerCaller::new(
+            slot.clone(),
+            Arc::clone(&ports.clock),
+            config.download.bytes_per_second_max,
+            config.seed,
+        );
+        let source = GuardedSource::new(
+            Arc::clone(&ports.chain) as _,
+            Arc::clone(&ports.clock),
+            config.seed,
+        );
+        let source = Arc::new(source);
+        let (selection, served) = (config.selection.strategy, Arc::downgrade(&source));
         let budget = ByteBudget::new(config.memory_bytes);
         let children = Children::new();
         let network = Arc::clone(&ports.network);
@@ -110,10 +157,26 @@ impl Node {
             ports,
             budget: budget.clone(),
             meter: Arc::clone(&meter),
+            slot,
+            caller: caller.clone(),
+            source,
             status: publish,
         };
         let tree = Supervisor::start(specification(shared, &children)).await?;
-        Ok(Self { tree, children, status, budget, network, compute, meter })
+        let loans = [("chain", chain_loan), ("journal", journal_loan)];
+        Ok(Self {
+            tree,
+            children,
+            status,
+            budget,
+            network,
+            compute,
+            meter,
+            caller,
+            source: served,
+            selection,
+            loans,
+        })
     }
 
     /// Syncs to `target`, or to the head of the network and stays there.
@@ -181,6 +244,26 @@ impl Node {
     /// [`CallError`].
     pub async fn lift_ban(&self, peer: PeerId) -> Result<bool, CallError> {
         self.children.reputation().lift_ban(peer).await
+    }
+
+    /// How it is chosen whom to ask.
+    pub fn selection(&self) -> SelectionStrategy {
+        self.selection
+    }
+
+    /// The breakers of the peers that were asked lately, at most about a thousand.
+    pub fn breakers(&self) -> Vec<BreakerStatus> {
+        self.caller.breakers()
+    }
+
+    /// How often breakers of peers changed since the node started.
+    pub fn breaker_totals(&self) -> BreakerTotals {
+        self.caller.breaker_totals()
+    }
+
+    /// The breaker around what is read from the chain for peers; none once the tree has ended.
+    pub fn serving_breaker(&self) -> Option<BreakerState> {
+        self.source.upgrade().map(|source| source.breaker())
     }
 
     /// Makes a checkpoint of the head.
@@ -257,11 +340,15 @@ impl Node {
     /// Stops the children in order, and waits until nothing of them uses the ports any more.
     ///
     /// # Errors
-    /// [`ShutdownError`] when `deadline` passed and what was left was killed.
-    pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
-        let begun = Instant::now();
+    /// [`StopError`] when `deadline` passed; what was left of the tree was killed.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), StopError> {
+        let ends = Instant::now() + deadline;
         self.tree.shutdown(deadline).await?;
-        let left = deadline.saturating_sub(begun.elapsed());
-        timeout(left, self.network.ended()).await.map_err(|_| ShutdownError::Forced)
+        let in_use = |port| StopError::StillInUse { port, waited: deadline };
+        timeout_at(ends, self.network.ended()).await.map_err(|_| in_use("network"))?;
+        for (port, loan) in &self.loans {
+            timeout_at(ends, loan.given_back()).await.map_err(|_| in_use(port))?;
+        }
+        Ok(())
     }
 }

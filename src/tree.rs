@@ -186,18 +186,17 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) budget: ByteBudget,
     pub(crate) meter: Arc<Meter>,
+    /// Where the caller finds the network.
+    pub(crate) slot: NetworkSlot,
+    pub(crate) caller: PeerCaller,
+    /// What is served.
+    pub(crate) source: Arc<GuardedSource>,
     pub(crate) status: watch::Sender<SyncStatus>,
 }
 
 /// The tree, ready to be started.
 pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSpec {
-    let slot = NetworkSlot::default();
-    let caller = PeerCaller::new(
-        slot.clone(),
-        Arc::clone(&shared.ports.clock),
-        shared.config.download.bytes_per_second_max,
-        shared.config.seed,
-    );
+    let caller = shared.caller.clone();
     let prober = Prober {
         caller: caller.clone(),
         validator: children.validator(),
@@ -208,7 +207,7 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
         .child(checkpoint_store(&shared, children))
         .child(peer_reputation(&shared, children, &caller, &prober))
         .child(validator_pool(&shared, children))
-        .child(peer_network(&shared, children, slot))
+        .child(peer_network(&shared, children))
         .child(block_importer(&shared, children))
         .child(download_scheduler(&shared, children, caller))
         .child(sync_coordinator(&shared, children, prober))
@@ -256,15 +255,11 @@ fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
     ChildSpec::new(&children.validator, move || (ValidatorPool, args.clone()))
 }
 
-fn peer_network(shared: &Shared, children: &Children, slot: NetworkSlot) -> ChildSpec {
+fn peer_network(shared: &Shared, children: &Children) -> ChildSpec {
     let args = NetworkArgs {
         starter: Arc::clone(&shared.ports.network),
-        source: Arc::new(GuardedSource::new(
-            Arc::clone(&shared.ports.chain) as _,
-            Arc::clone(&shared.ports.clock),
-            shared.config.seed,
-        )),
-        slot,
+        source: Arc::clone(&shared.source) as _,
+        slot: shared.slot.clone(),
         peers: shared.config.peers.clone(),
         seed: shared.config.seed,
         clock: Arc::clone(&shared.ports.clock),

@@ -101,7 +101,7 @@ const MAY_CALL: [&str; 3] =
     ["src/resilience/caller.rs", "src/adapters/libp2p/tests/", "chaos/src/abuse/"];
 
 /// The only maker of the caller of a node.
-const MAY_MAKE_CALLER: &str = "src/tree.rs";
+const MAY_MAKE_CALLER: &str = "src/node.rs";
 
 /// Where a caller outside a node may be made: measurements and tests.
 const MAY_BE_OUTSIDE: [&str; 3] = ["src/cli/bench/", "benches/", "tests/"];

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use alys_sync::http::{AskError, NodeReport, ask_status};
+use alys_sync::{
+    http::{AskError, NodeReport, ask_status},
+    resilience::BreakerState,
+};
 use clap::Args;
 use hyper::Uri;
 
@@ -139,6 +142,18 @@ fn text(report: &NodeReport) -> String {
         ),
         format!("restarts    {}", report.restarts),
     ];
+    lines.extend(report.breakers.not_closed.iter().map(|breaker| {
+        format!(
+            "breaker     {} of {} after {} failures, for {:.0} s",
+            breaker.state.name(),
+            breaker.peer,
+            breaker.failures_in_row,
+            breaker.open_seconds
+        )
+    }));
+    if let Some(serving) = report.breakers.serving.filter(|state| *state != BreakerState::Closed) {
+        lines.push(format!("breaker     {} of the chain store, for peers", serving.name()));
+    }
     if let Some(failure) = &sync.failure {
         lines.insert(1, format!("failure     {failure}"));
     }

@@ -15,7 +15,7 @@ mod server;
 
 pub use admin::{BanAnswer, BanRequest};
 pub use client::{AskError, ask_status, ban_peer, lift_ban};
-pub use report::{BudgetReport, ChildReport, NodeReport, WindowReport};
+pub use report::{BreakerReport, BreakersReport, ChildReport, NodeReport};
 pub use server::{ServeError, StatusServer};
 
 /// Where the status is.

@@ -4,8 +4,13 @@ use serde::{Deserialize, Serialize};
 use supervisors::{ChildStatus, ChildView};
 
 use crate::{
-    coordinator::SyncStatus, flow::BudgetGauge, node::Node, scheduler::WindowGauge,
-    types::Multiaddr, validation::VerificationGauge,
+    coordinator::SyncStatus,
+    flow::BudgetGauge,
+    node::Node,
+    resilience::{BreakerState, BreakerStatus, BreakerTotals},
+    scheduler::WindowGauge,
+    types::Multiaddr,
+    validation::VerificationGauge,
 };
 
 /// A node at one moment.
@@ -19,11 +24,15 @@ pub struct NodeReport {
     /// The children in order of start; empty while the supervisor does not answer.
     pub children: Vec<ChildReport>,
     /// The download window; none while the scheduler does not answer.
-    pub window: Option<WindowReport>,
+    pub window: Option<WindowGauge>,
     /// What verification has done and cost since the node started.
     pub verification: VerificationReport,
     /// The byte budget.
-    pub budget: BudgetReport,
+    pub budget: BudgetGauge,
+    /// How it is chosen whom to ask.
+    pub selection: String,
+    /// The breakers.
+    pub breakers: BreakersReport,
     /// Where peers can dial; empty while the network does not answer.
     pub listening: Vec<Multiaddr>,
     /// The chain's execution payloads are made up, so their hashes are not checked.
@@ -43,31 +52,6 @@ pub struct ChildReport {
     pub state: String,
 }
 
-/// The download window. Unit: blocks, but for the requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WindowReport {
-    /// Requests open.
-    pub requests: usize,
-    /// Not asked yet.
-    pub wanted_blocks: u64,
-    /// Asked and not arrived.
-    pub in_flight_blocks: u64,
-    /// Being verified.
-    pub verifying_blocks: u64,
-    /// Verified and waiting for a lower one.
-    pub held_blocks: u64,
-    /// Given to the importer and not imported yet.
-    pub released_blocks: u64,
-    /// How often the front was asked of a second peer, since the scheduler started.
-    pub hedges_sent: u64,
-    /// How often the second peer was first.
-    pub hedges_won: u64,
-    /// Bytes of blocks received since the scheduler started that went on to verification.
-    pub used_bytes: u64,
-    /// Bytes that did not: they came twice, or late, or to learn how high a chain is.
-    pub unused_bytes: u64,
-}
-
 /// What verification has done and cost. CPU time is zero where the system does not tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VerificationReport {
@@ -85,15 +69,28 @@ pub struct VerificationReport {
     pub content_cpu_seconds: f64,
 }
 
-/// The byte budget. Unit: bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BudgetReport {
-    /// The limit.
-    pub limit: u64,
-    /// Held now.
-    pub used: u64,
-    /// The most that was ever held.
-    pub peak: u64,
+/// The breakers: which of them keep what fails from being asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BreakersReport {
+    /// How often those of peers changed since the node started.
+    pub of_peers: BreakerTotals,
+    /// Those of peers that are not closed.
+    pub not_closed: Vec<BreakerReport>,
+    /// The one around what is read from the chain store for peers; none once the node has ended.
+    pub serving: Option<BreakerState>,
+}
+
+/// The breaker of a peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BreakerReport {
+    /// Whose.
+    pub peer: String,
+    /// Where it is.
+    pub state: BreakerState,
+    /// Failures since the last success.
+    pub failures_in_row: usize,
+    /// How long it stays open. Unit: seconds.
+    pub open_seconds: f64,
 }
 
 impl NodeReport {
@@ -107,9 +104,11 @@ impl NodeReport {
             sync: node.status(),
             restarts: children.iter().map(|child| child.restarts).sum(),
             children: children.into_iter().map(ChildReport::from).collect(),
-            window: window.ok().map(WindowReport::from),
+            window: window.ok(),
             verification: node.verification().into(),
-            budget: node.budget().into(),
+            budget: node.budget(),
+            selection: node.selection().name().to_owned(),
+            breakers: BreakersReport::of(node),
             listening: listening.unwrap_or_default(),
             synthetic_payloads,
         }
@@ -130,20 +129,23 @@ impl From<ChildView> for ChildReport {
     }
 }
 
-impl From<WindowGauge> for WindowReport {
-    fn from(gauge: WindowGauge) -> Self {
+impl BreakersReport {
+    fn of(node: &Node) -> Self {
+        let all = node.breakers().into_iter();
+        let not_closed = all.filter(|breaker| breaker.state != BreakerState::Closed);
         Self {
-            requests: gauge.requests,
-            wanted_blocks: gauge.wanted_blocks,
-            in_flight_blocks: gauge.in_flight_blocks,
-            verifying_blocks: gauge.verifying_blocks,
-            held_blocks: gauge.held_blocks,
-            released_blocks: gauge.released_blocks,
-            hedges_sent: gauge.hedges_sent,
-            hedges_won: gauge.hedges_won,
-            used_bytes: gauge.used_bytes,
-            unused_bytes: gauge.unused_bytes,
+            of_peers: node.breaker_totals(),
+            not_closed: not_closed.map(BreakerReport::from).collect(),
+            serving: node.serving_breaker(),
         }
+    }
+}
+
+impl From<BreakerStatus> for BreakerReport {
+    fn from(status: BreakerStatus) -> Self {
+        let BreakerStatus { peer, state, failures_in_row, open_for } = status;
+        let (peer, open_seconds) = (peer.to_string(), open_for.as_secs_f64());
+        Self { peer, state, failures_in_row, open_seconds }
     }
 }
 
@@ -157,12 +159,6 @@ impl From<VerificationGauge> for VerificationReport {
             signature_cpu_seconds: gauge.signature_cpu.as_secs_f64(),
             content_cpu_seconds: gauge.content_cpu.as_secs_f64(),
         }
-    }
-}
-
-impl From<BudgetGauge> for BudgetReport {
-    fn from(gauge: BudgetGauge) -> Self {
-        Self { limit: gauge.limit, used: gauge.used, peak: gauge.peak }
     }
 }
 
@@ -219,9 +215,20 @@ mod tests {
                 },
                 restarts: 1,
                 children: Vec::new(),
-                window: None,
+                window: Some(WindowGauge { requests: 3, ..WindowGauge::default() }),
                 verification: VerificationGauge::default().into(),
-                budget: BudgetReport { limit: 3, used: 2, peak: 3 },
+                budget: BudgetGauge { limit: 3, used: 2, peak: 3 },
+                selection: "adaptive".to_owned(),
+                breakers: BreakersReport {
+                    of_peers: BreakerTotals { opened: 2, half_opened: 1, closed: 1 },
+                    not_closed: vec![BreakerReport {
+                        peer: "a peer".to_owned(),
+                        state: BreakerState::HalfOpen,
+                        failures_in_row: 5,
+                        open_seconds: 0.0,
+                    }],
+                    serving: Some(BreakerState::Closed),
+                },
                 listening: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
                 synthetic_payloads: true,
             };

@@ -61,7 +61,7 @@ impl NetworkHandle {
     /// See [`NetworkMsg::LinkBack`].
     ///
     /// # Errors
-    /// [`SendError`] while it is restarting or stopped: pauses stay short until it is said again.
+    /// [`SendError`] while it is restarting or stopped: it announces itself, and is told again.
     pub fn link_back(&self) -> Result<(), SendError> {
         self.child.cast(NetworkMsg::LinkBack)
     }

@@ -9,6 +9,7 @@ mod clock;
 mod compute;
 mod entropy;
 mod journal;
+mod lease;
 mod peer_network;
 
 pub use chain::{BlockSource, Chain, ChainError};
@@ -16,6 +17,7 @@ pub use clock::{Clock, SystemClock};
 pub use compute::{Compute, InlineCompute, RayonCompute, WorkersError};
 pub use entropy::{Entropy, EntropyError, OsEntropy, RandomWeights};
 pub use journal::Journal;
+pub(crate) use lease::{Lent, Loan};
 pub use peer_network::{
     Direction, DisconnectReason, Misuse, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,
     PeerNetwork, RangeStream, RequestError,

@@ -128,8 +128,9 @@ impl Actor for PeerReputation {
         // Before the message: what it says may have come over a link that works again.
         look_at_the_link(state);
         let show = take(state, message);
-        work(&myself, state, tick);
-        tell(state, show);
+        let banned = state.book.banned(state.now());
+        work(&myself, state, &banned, tick);
+        tell(state, banned, show);
         Ok(())
     }
 
@@ -164,6 +165,10 @@ fn take(state: &mut State, message: ReputationMsg) -> bool {
             state.link.restarted(state.book.connected_peers());
             // A network that was started refuses nobody.
             state.told.refused.clear();
+            // The network may still obey what we said before one of us ended.
+            if state.link.cut(state.args.clock.now()).is_none() {
+                let _ = state.args.network.link_back();
+            }
             true
         }
         ReputationMsg::Observed { peer, evidence } => {
@@ -278,7 +283,12 @@ fn ask_others(state: &mut State) {
 }
 
 /// Begins what is due: checks, storing, questions to the chain.
-fn work(myself: &ActorRef<ReputationMsg>, state: &mut State, tick: bool) {
+fn work(
+    myself: &ActorRef<ReputationMsg>,
+    state: &mut State,
+    banned: &BTreeSet<PeerId>,
+    tick: bool,
+) {
     let now = state.now();
     while state.tasks.try_join_next().is_some() {}
     for peer in state.book.due_checks(now) {
@@ -289,28 +299,34 @@ fn work(myself: &ActorRef<ReputationMsg>, state: &mut State, tick: bool) {
             let _ = myself.cast(ReputationMsg::Checked { peer, answer });
         });
     }
-    if state.book.banned(now) != state.told.banned {
+    if *banned != state.told.banned {
         state.storing.hurry();
     }
     if state.storing.is_due(now) {
         let changes = state.book.take_changes();
         state.storing.store(now, changes, myself, &mut state.tasks);
     }
-    let heights = state.book.unsettled();
     if tick {
         ask_others(state);
-    }
-    if tick && !state.settling && !heights.is_empty() {
-        state.settling = true;
-        let wanted = move |head: Height| heights.into_iter().filter(|at| *at <= head).collect();
-        settle(Arc::clone(&state.args.chain), wanted, myself.clone(), &mut state.tasks);
+        settle_what_is_open(myself, state);
     }
 }
 
+/// Has the chain asked for what became of heights that questions are open of.
+fn settle_what_is_open(myself: &ActorRef<ReputationMsg>, state: &mut State) {
+    let heights = state.book.unsettled();
+    if state.settling || heights.is_empty() {
+        return;
+    }
+    state.settling = true;
+    let wanted = move |head: Height| heights.into_iter().filter(|at| *at <= head).collect();
+    settle(Arc::clone(&state.args.chain), wanted, myself.clone(), &mut state.tasks);
+}
+
 /// Passes on what changed; siblings that are down ask when they are back.
-fn tell(state: &mut State, show: bool) {
+fn tell(state: &mut State, banned: BTreeSet<PeerId>, show: bool) {
     let now = state.now();
-    let (usable, banned) = (state.book.usable(), state.book.banned(now));
+    let usable = state.book.usable();
     let before = &state.told;
     // Who may be asked matters at once, a change of score can wait for the next tick.
     let others = banned != before.banned || !usable.keys().eq(before.usable.keys());
@@ -344,3 +360,7 @@ impl Evidence {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

@@ -10,6 +10,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::retry::Pauses;
 
 /// When a breaker opens.
@@ -30,7 +32,8 @@ pub(super) struct BreakerSettings {
 }
 
 /// Where a breaker is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BreakerState {
     /// Calls pass.
     Closed,

@@ -15,6 +15,8 @@ use super::{
     breaker::{Breaker, BreakerSettings, BreakerState, CallEnd, Pass},
     retry::Pauses,
 };
+use serde::{Deserialize, Serialize};
+
 use crate::{ports::Clock, types::PeerId};
 
 /// When a peer's breaker opens. A failure costs up to a deadline (2 to 8 s) and the blocks asked
@@ -87,7 +89,7 @@ pub struct BreakerStatus {
 }
 
 /// How often breakers of peers changed since the node started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerTotals {
     /// To open, probes that failed included.
     pub opened: u64,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    breaker::{Breaker, BreakerSettings, CallEnd, Pass},
+    breaker::{Breaker, BreakerSettings, BreakerState, CallEnd, Pass},
     retry::Pauses,
 };
 use crate::ports::Clock;
@@ -59,6 +59,11 @@ impl<D> Guard<D> {
     /// What does not fail, or must not be kept from anybody, passes by the breaker.
     pub(super) const fn unguarded(&self) -> &D {
         &self.inner
+    }
+
+    /// Where the breaker is.
+    pub(super) fn state(&self) -> BreakerState {
+        self.change(|breaker, _| breaker.state())
     }
 
     /// The right to make one call. Whoever made it tells how it ended; dropping the call tells

@@ -8,7 +8,10 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{breaker::CallEnd, guard::Guard};
+use super::{
+    breaker::{BreakerState, CallEnd},
+    guard::Guard,
+};
 use crate::{
     ports::{BlockSource, ChainError, Clock},
     types::{BlockRef, Height},
@@ -23,6 +26,11 @@ impl GuardedSource {
     /// Guards `source`. `seed` decides what is left to chance.
     pub fn new(source: Arc<dyn BlockSource>, clock: Arc<dyn Clock>, seed: u64) -> Self {
         Self { guard: Guard::new(source, "the chain store, as it is served", clock, seed) }
+    }
+
+    /// Where its breaker is.
+    pub fn breaker(&self) -> BreakerState {
+        self.guard.state()
     }
 }
 

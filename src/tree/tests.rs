@@ -13,7 +13,7 @@ use crate::{
     config::SyncConfig,
     coordinator::{Command, StallReason},
     doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
-    node::Node,
+    node::{Node, StopError},
     ports::{
         BlockSource, InlineCompute, NetworkError, NetworkEvents, NetworkStarter, OsEntropy,
         PeerNetwork, SystemClock,
@@ -305,5 +305,29 @@ async fn disk_that_fails_is_not_read_for_each_request_of_a_peer() {
     }
     assert_eq!(read(1_000), 0, "the network after it knows");
     assert_eq!(*chain.failed_reads.lock().unwrap(), Some(5));
+    drop(starter.source.lock().unwrap().take());
     node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_that_has_stopped_leaves_nobody_behind_who_reads_the_chain() {
+    let starter = Arc::new(Serving::default());
+    let (node, chain) = node_with(starter.clone(), []).await;
+    let read_for_a_peer = starter.source.lock().unwrap().take();
+    let stopping = tokio::time::Instant::now();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(read_for_a_peer);
+    });
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(stopping.elapsed().as_secs(), 3);
+    assert_eq!(Arc::strong_count(&chain), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_that_never_ends_does_not_keep_a_node_from_stopping() {
+    let starter = Arc::new(Serving::default());
+    let (node, _) = node_with(starter.clone(), []).await;
+    let stopped = node.shutdown(Duration::from_secs(10)).await;
+    assert!(matches!(stopped, Err(StopError::StillInUse { port: "chain", .. })), "{stopped:?}");
 }

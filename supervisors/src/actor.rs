@@ -24,6 +24,7 @@ use crate::spec::{ChildSpec, SupervisorSpec};
 const KILL_REASONS: [&str; 2] = ["killed", "actor_task_cancelled"];
 
 /// Starts a supervisor.
+#[derive(Debug)]
 pub(crate) struct SupervisorLauncher {
     spec: Arc<SupervisorSpec>,
     outcome: Arc<Mutex<Option<SupervisorExit>>>,

@@ -4,7 +4,7 @@
 //! handles answer `Stopped` and the exit is known to everyone who waits.
 
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::actor::SupervisorLauncher;
 use crate::exit::{ChildExit, ShutdownError, StartError, SupervisorExit};
 use crate::handle::{CallError, ChildHandle};
-use crate::incarnation::{KILL_PATIENCE, close, launch, unsettled};
+use crate::incarnation::{KILL_PATIENCE, Launch as _, close, launch, unsettled};
 use crate::message::{ChildView, SupervisorMsg};
 use crate::report::{Report, ReportStream, Reports};
 use crate::spec::{ChildSpec, SupervisorSpec};
@@ -42,7 +42,8 @@ impl Supervisor {
             }
         };
         let (ended, end) = watch::channel(None);
-        let tree = SupervisorHandle { handle, root: root.clone(), reports: reports.clone(), end };
+        let weak = Arc::downgrade(&launcher);
+        let tree = SupervisorHandle { handle, launcher: weak, reports: reports.clone(), end };
         tokio::spawn(async move {
             newborn.attend(&root).await;
             let exit = launcher.outcome().unwrap_or(SupervisorExit::Lost);
@@ -64,7 +65,8 @@ fn start_error(exit: &ChildExit) -> StartError {
 #[derive(Debug, Clone)]
 pub struct SupervisorHandle {
     handle: ChildHandle<SupervisorMsg>,
-    root: ChildSpec,
+    /// Weak: a handle does not keep what the factories of an ended tree hold.
+    launcher: Weak<SupervisorLauncher>,
     reports: Reports,
     end: watch::Receiver<Option<SupervisorExit>>,
 }
@@ -104,8 +106,9 @@ impl SupervisorHandle {
         match timeout(KILL_PATIENCE, self.wait()).await {
             Ok(_) => Err(ShutdownError::Forced),
             Err(_) => {
-                let children = unsettled(self.root.launcher.children());
-                Err(ShutdownError::StillRunning { children })
+                let launcher = self.launcher.upgrade();
+                let children = launcher.map(|launcher| unsettled(launcher.children()));
+                Err(ShutdownError::StillRunning { children: children.unwrap_or_default() })
             }
         }
     }

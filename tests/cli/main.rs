@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod chain;
 mod demo;
+mod peers;
 mod run;
 mod support;
 #[cfg(target_os = "linux")]

@@ -143,7 +143,7 @@ fn call_past_the_caller_is_found() {
 #[test]
 fn second_caller_is_found() {
     let (new, outside) = ("PeerCaller::new(slot)", "PeerCaller::\n    outside_a_node(slot)");
-    finds(second_callers, &[("src/tree.rs", new), ("src/a.rs", "// PeerCaller::new(slot)")], 0);
+    finds(second_callers, &[("src/node.rs", new), ("src/a.rs", "// PeerCaller::new(slot)")], 0);
     for path in ["src/scheduler/actor.rs", "src/a_tests.rs", "tests/it/a.rs", "chaos/src/a.rs"] {
         finds(second_callers, &[(path, new)], 1);
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{DownloadCore, Flight, Held, Rival};
 use crate::types::{Height, HeightRange, PeerId};
 
@@ -35,7 +37,7 @@ pub enum Front {
 }
 
 /// Figures of the window, for status and tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct WindowGauge {
     /// Requests open.
     pub requests: usize,

@@ -1,11 +1,11 @@
 //! How trees begin and end.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use supervisors::{
-    CallError, ChildExit, Report, SendError, ShutdownError, StartError, Strategy, Supervisor,
-    SupervisorExit,
+    CallError, ChildExit, Directive, Report, SendError, ShutdownError, StartError, Strategy,
+    Supervisor, SupervisorExit,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -29,6 +29,23 @@ async fn shutdown_stops_children_in_reverse_order_each_awaited() {
     assert_eq!(a.cast(ProbeMsg::Quit), Err(SendError::Stopped));
     assert_eq!(echo(&b).await, Err(CallError::Stopped));
     assert_eq!(tree.shutdown(SECOND).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handles_of_an_ended_tree_keep_nothing_of_what_its_factories_hold() {
+    let journal = Journal::default();
+    let (a, a_spec) = child("a", &journal);
+    let store = Arc::new(());
+    let held = Arc::clone(&store);
+    let spec = root(Strategy::OneForOne, AMPLE).child(a_spec.on_exit(move |_| {
+        let _ = &held;
+        Directive::ByRestartKind
+    }));
+    let tree = Supervisor::start(spec).await.unwrap();
+    assert_eq!(Arc::strong_count(&store), 2);
+    tree.shutdown(SECOND).await.unwrap();
+    assert_eq!(Arc::strong_count(&store), 1);
+    drop((a, tree));
 }
 
 #[tokio::test(start_paused = true)]
