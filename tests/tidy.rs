@@ -58,6 +58,7 @@ const PURE: &[&str] = &[
     "src/reputation/attempts.rs",
     "src/reputation/ban.rs",
     "src/reputation/book.rs",
+    "src/reputation/book/",
     "src/reputation/consequences.rs",
     "src/reputation/evidence.rs",
     "src/reputation/record.rs",

@@ -283,7 +283,7 @@ fn not_started(error: NodeError) -> Ending {
 }
 
 /// Chance that differs from node to node, and is the same for a node each time: its identity.
-fn seed_of(key: &Keypair) -> u64 {
+pub(super) fn seed_of(key: &Keypair) -> u64 {
     let mut seed = [0; 8];
     let identity = key.public().to_peer_id().to_bytes();
     seed.iter_mut().zip(identity.iter().rev()).for_each(|(byte, part)| *byte = *part);
