@@ -18,10 +18,11 @@ use alys_sync::{
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::{
+use super::roles::RoleArgs;
+use crate::processes::{
+    conversation::{Conversation, say},
     loopback::any_port,
     prepared::Prepared,
-    roles::{Conversation, RoleArgs, say},
 };
 
 /// How often the node is asked where it listens. Unit: time.
