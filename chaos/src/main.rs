@@ -17,6 +17,7 @@ use chaos::{
     plan::{self, Plan},
     regret::{RegretOptions, simulate},
     run::{Outcome, run},
+    stores::{StoreRun, StoresOptions, run_stores},
 };
 use clap::{Parser, Subcommand};
 
@@ -81,6 +82,21 @@ enum Scenario {
         seed: u64,
         /// Blocks of the chain to sync.
         #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..))]
+        blocks: u64,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Damages the files of stores and opens them.
+    Stores {
+        /// How many stores.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+        /// The seed of the first; the next has the next seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Blocks in each store.
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(2..))]
         blocks: u64,
         /// Print nothing but the JSON report.
         #[arg(long)]
@@ -222,6 +238,9 @@ fn main() -> ExitCode {
         Scenario::Kill9 { runs, seed, blocks, json } => {
             kill(Kill9Options { runs, seed, blocks }, json)
         }
+        Scenario::Stores { runs, seed, blocks, json } => {
+            damage_stores(StoresOptions { runs, seed, blocks }, json)
+        }
         Scenario::Kill9Role { role } => kill9::play(&role).map(|()| true),
         Scenario::Links {
             blocks,
@@ -341,6 +360,16 @@ fn kill(options: Kill9Options, json: bool) -> Result<bool, Box<dyn Error>> {
     if report.promises.is_none() {
         eprintln!("there is no strace that works here: no kill was exactly at a sync");
     }
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn damage_stores(options: StoresOptions, json: bool) -> Result<bool, Box<dyn Error>> {
+    let report = run_stores(options, |run: &StoreRun| {
+        if !json {
+            eprintln!("{run:?}");
+        }
+    })?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.is_kept())
 }

@@ -47,7 +47,7 @@ pub(super) struct Noted {
     pub(super) calls: BTreeMap<&'static str, u64>,
     /// Promises that blocks are imported.
     pub(super) promises: u64,
-    /// Of those, how many came when fewer commits had been synced than promised: bodies, then index.
+    /// Of those, how many came when fewer commits had been synced than were promised.
     pub(super) unkept: u64,
 }
 
