@@ -58,8 +58,14 @@ pub struct DiscoverySettings {
     pub interval: Duration,
     /// Attempts before the sync is failed for want of peers.
     pub attempts_max: u32,
-    /// First pause of a failed sync before it tries again; doubles with each failure in a row.
+    /// First pause of a failed sync before it tries again; doubles with each failure in a row up to
+    /// sixteen times as long, and half of it is left to chance. Too low: whoever failed is asked
+    /// for nothing. Too high: a passing trouble is felt long after.
     pub retry_first: Duration,
+    /// How often a failed sync tries again by itself before it waits for another peer or for a
+    /// command; 0 for never. Too low: an operator is needed for what would have passed. Too high:
+    /// what cannot pass looks as if it could.
+    pub recovery_attempts_max: u32,
     /// How long one probe may take.
     pub probe_deadline: Duration,
     /// Peers asked for the height of the network at once, at least 1. Too low: one stale peer
@@ -110,6 +116,7 @@ impl Default for DiscoverySettings {
             interval: Duration::from_secs(1),
             attempts_max: 30,
             retry_first: Duration::from_secs(60),
+            recovery_attempts_max: 5,
             probe_deadline: Duration::from_secs(5),
             probe_peers: 4,
         }
@@ -183,6 +190,7 @@ impl SyncConfig {
         for (key, value) in [
             ("download.block_deadline", download.block_deadline),
             ("discovery.interval", self.discovery.interval),
+            ("discovery.retry_first", self.discovery.retry_first),
             ("discovery.probe_deadline", self.discovery.probe_deadline),
             ("peers.redial_first", self.peers.redial_first),
             ("reputation.half_life", self.reputation.half_life),

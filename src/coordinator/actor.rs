@@ -85,7 +85,7 @@ impl Actor for SyncCoordinator {
     ) -> Result<State, ActorProcessingErr> {
         let selector = Selector::new(args.selection, args.seed);
         let (genesis, head) = (args.chain.genesis(), args.chain.head());
-        let core = Core::new(args.settings.clone(), selector, genesis, head);
+        let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed);
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
         Ok(State {
             core,
@@ -286,7 +286,14 @@ fn status(state: &State, now: Duration) -> SyncStatus {
     let rates = state.progress.rates(now);
     let phase = state.core.phase().clone();
     let failure = match &phase {
-        Phase::Failed { reason, .. } => Some(reason.to_string()),
+        Phase::Failed { reason, retry_at: Some(at), .. } => {
+            let seconds = at.saturating_sub(now).as_secs();
+            Some(format!("{reason}; tries again in {seconds} s"))
+        }
+        Phase::Failed { reason, failures, retry_at: None, .. } => Some(format!(
+            "{reason}; failed {failures} times in a row: waits for another peer, or to be told to \
+             resume"
+        )),
         Phase::Idle
         | Phase::Discovering { .. }
         | Phase::DownloadingBlocks { .. }
