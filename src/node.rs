@@ -20,7 +20,10 @@ use crate::{
     consensus::{ChainSpec, Verifier},
     coordinator::{Command, CommandError, Gate, Phase, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
-    ports::{Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, WorkersError},
+    ports::{
+        Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, Resources,
+        WorkersError,
+    },
     reputation::BanStatus,
     resilience::{
         BreakerState, BreakerStatus, BreakerTotals, GuardedSource, NetworkSlot, PeerCaller,
@@ -51,6 +54,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What the machine has left.
+    pub resources: Arc<dyn Resources>,
 }
 
 /// Why a node did not start.
@@ -128,6 +133,7 @@ impl Node {
             last_checkpoint: None,
             usable_peers: 0,
             link_cut: None,
+            short_of: Vec::new(),
             peers: Vec::new(),
         });
         let (chain, chain_loan) = Lent::new(ports.chain);

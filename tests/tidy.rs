@@ -65,6 +65,8 @@ const PURE: &[&str] = &[
     "src/reputation/score.rs",
     "src/reputation/settings.rs",
     "src/reputation/view.rs",
+    "src/resources/settings.rs",
+    "src/resources/watch.rs",
     "src/resilience/partition.rs",
     "src/resilience/breaker.rs",
     "src/scheduler/core.rs",

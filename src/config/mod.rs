@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{reputation, scheduler, selection::SelectionSettings, types::Height};
+use crate::{
+    reputation, resources::ResourceSettings, scheduler, selection::SelectionSettings, types::Height,
+};
+
+/// The least memory that a process may be limited to. Unit: bytes. Source: a node that syncs
+/// nothing takes about a third of it. Too low: a limit under which nothing works is accepted.
+const MEMORY_LEAST: u64 = 64 << 20;
 
 /// Choices of one node. `Default` is what `alys-sync run` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub struct SyncConfig {
     pub discovery: DiscoverySettings,
     /// Checkpoints.
     pub checkpoint: CheckpointSettings,
+    /// What sync may use of the machine.
+    pub resources: ResourceSettings,
     /// Decides what is left to chance, such as when a lost host is dialled again. Different on
     /// each node, or they all come back at once; the same where a run is to be repeated.
     pub seed: u64,
@@ -93,6 +101,7 @@ impl Default for SyncConfig {
             reputation: reputation::ReputationSettings::default(),
             discovery: DiscoverySettings::default(),
             checkpoint: CheckpointSettings::default(),
+            resources: ResourceSettings::default(),
             seed: 0,
         }
     }
@@ -175,6 +184,13 @@ impl SyncConfig {
                 "selection.strategy",
                 self.selection.strategy.to_string(),
                 "use learning_rate and target_utilization from 1 to 1000, max_per_region from 1",
+            );
+        }
+        if self.resources.memory_max_bytes.is_some_and(|bytes| bytes < MEMORY_LEAST) {
+            return error(
+                "resources.memory_max_bytes",
+                format!("{:?}", self.resources.memory_max_bytes),
+                "use at least 64 MiB, or no limit",
             );
         }
         let weights = self.selection.weights;

@@ -21,6 +21,7 @@ use crate::{
     ports::{Chain, Clock},
     reputation::{Evidence, ReputationHandle},
     resilience::{ProbeAnswer, Prober},
+    resources::Shortage,
     scheduler::SchedulerHandle,
     selection::{SelectionSettings, Selector},
     types::{Height, PeerId},
@@ -70,6 +71,7 @@ pub struct State {
     gate: GateKeeper,
     production: Gate,
     last_checkpoint: Option<Height>,
+    short_of: Vec<Shortage>,
     probes: JoinSet<()>,
 }
 
@@ -94,6 +96,7 @@ impl Actor for SyncCoordinator {
             gate: GateKeeper::default(),
             production: Gate::NotFollowing,
             last_checkpoint: None,
+            short_of: Vec::new(),
             probes: JoinSet::new(),
             args,
         })
@@ -176,6 +179,10 @@ fn take(
         }
         CoordinatorMsg::CheckpointMade { height } => {
             state.last_checkpoint = Some(height);
+            return (Vec::new(), None);
+        }
+        CoordinatorMsg::ShortOf { shortages } => {
+            state.short_of = shortages;
             return (Vec::new(), None);
         }
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
@@ -325,6 +332,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         last_checkpoint: state.last_checkpoint,
         usable_peers: state.core.peers().usable.len(),
         link_cut: state.core.peers().link_cut,
+        short_of: state.short_of.clone(),
         peers: state.core.peers().peers.clone(),
     }
 }

@@ -170,6 +170,7 @@ mod tests {
     use crate::{
         coordinator::{FailureReason, Gate, Phase, Stall, StallReason},
         resilience::{CutSign, LinkCut},
+        resources::Shortage,
         types::{BlockRoot, Height},
     };
 
@@ -212,6 +213,7 @@ mod tests {
                     last_checkpoint: None,
                     usable_peers: 0,
                     link_cut: Some(LinkCut { sign: CutSign::Silence, seconds: 4.5 }),
+                    short_of: vec![Shortage::Disk { free: 1, needed: 2 }],
                     peers: Vec::new(),
                 },
                 restarts: 1,

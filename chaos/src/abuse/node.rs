@@ -4,6 +4,7 @@ use std::{error::Error, fs, sync::Arc, time::Duration};
 
 use alys_sync::{
     adapters::{
+        SystemResources,
         libp2p::{Keypair, Libp2pOptions, Libp2pStarter},
         sled::{ChainStore, StoreOptions},
     },
@@ -62,6 +63,7 @@ pub(super) async fn play(args: &RoleArgs) -> Result<(), Box<dyn Error>> {
         compute: Arc::new(RayonCompute::new(0)?),
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
+        resources: Arc::new(SystemResources::new(dir)),
     };
     let node = Node::start(config, ports).await?;
     let mut conversation = Conversation::begin(&listening(&node).await)?;

@@ -4,6 +4,7 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use alys_sync::{
     adapters::{
+        SystemResources,
         libp2p::{Keypair, Libp2pOptions, Libp2pStarter},
         sled::{ChainStore, StoreOptions},
     },
@@ -66,6 +67,7 @@ pub(super) async fn play(dir: &Path, store: &Path, peer: Multiaddr) -> Result<()
         compute: Arc::new(RayonCompute::new(0)?),
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
+        resources: Arc::new(SystemResources::new(dir)),
     };
     let node = Node::start(config, ports).await?;
     node.start_sync(None).await?;
