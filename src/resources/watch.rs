@@ -5,8 +5,8 @@
 //! again, more slowly, so that the two do not chase each other.
 //!
 //! *Disk*: below the reserve nothing more is imported. What was imported stays; downloads stop by
-//! themselves as nothing gives their memory back. Once there is a quarter more room than the reserve
-//! it goes on.
+//! themselves as nothing gives their memory back. Once there is a quarter more room than the
+//! reserve it goes on.
 
 use std::{fmt, time::Duration};
 
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::ResourceSettings;
 use crate::ports::ResourceSample;
 
-/// Of the memory limit, from where on less is downloaded ahead. Unit: percent. Too low: memory that
-/// may be used is not. Too high: the limit is passed before the halving shows.
+/// Of the memory limit, from where on less is downloaded ahead. Unit: percent. Too low: memory
+/// that may be used is not. Too high: the limit is passed before the halving shows.
 const MEMORY_HIGH_PERCENT: u64 = 85;
 
 /// Of the memory limit, where more may be downloaded ahead again. Unit: percent. Source: doubling
