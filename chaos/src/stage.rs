@@ -198,7 +198,8 @@ async fn follow_reports(mut reports: ReportStream, trace: Trace) {
             }
             Report::Escalated(_) | Report::Lagged { .. } => trace.record(Event::TreeEnded),
             // The tree is told to stop in the end; whether it ended before shows in the status.
-            Report::GraceExceeded { .. }
+            Report::Hung { .. }
+            | Report::GraceExceeded { .. }
             | Report::Stuck { .. }
             | Report::LeftDown { .. }
             | Report::Stopped { .. } => {}

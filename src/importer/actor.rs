@@ -98,6 +98,7 @@ impl Actor for BlockImporter {
                 state.queue.clear();
                 announce(state);
             }
+            ImporterMsg::Vital(vital) => vital.obey().await?,
             ImporterMsg::ReadHead { reply } => {
                 // Who no longer waits for the answer needs none.
                 let _ = reply.send(state.head());

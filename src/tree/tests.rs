@@ -130,6 +130,7 @@ async fn broken_store_ends_the_whole_tree_with_the_reason() {
             | Report::Exited { .. }
             | Report::RestartScheduled { .. }
             | Report::GraceExceeded { .. }
+            | Report::Hung { .. }
             | Report::Stuck { .. }
             | Report::LeftDown { .. }
             | Report::Escalated(_)
