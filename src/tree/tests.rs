@@ -1,7 +1,12 @@
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
-    mpsc,
+mod failing;
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
