@@ -19,8 +19,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// held against a healthy child.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
 
-/// The restart budget of a supervisor, or of one child of it: more than `max_restarts` within `within`
-/// and the supervisor escalates.
+/// The restart budget of a supervisor, or of one child of it: more than `max_restarts` within
+/// `within` and the supervisor escalates.
 ///
 /// Budgets multiply across levels: a parent that allows 3 restarts of a supervisor that allows 5
 /// allows up to 20 failures of the leaf. There is no default: the owner of the tree must choose.
@@ -36,8 +36,8 @@ pub struct Intensity {
 /// sent `every` after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// From an answer, or the start, to the next question. Too low: idle work. Too high: a child that
-    /// hangs is noticed that much later.
+    /// From an answer, or the start, to the next question. Too low: idle work. Too high: a child
+    /// that hangs is noticed that much later.
     pub every: Duration,
     /// The time to answer; one that takes longer hangs. Too low: a busy machine kills healthy
     /// children. Too high: a child that hangs is noticed late.

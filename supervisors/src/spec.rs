@@ -181,9 +181,9 @@ impl ChildSpec {
         self
     }
 
-    /// Gives the child a restart budget of its own, beside that of its supervisor. Its delays must let
-    /// it be exceeded: a child that fails at each start must not be tried for ever, at the pace of
-    /// the longest delay.
+    /// Gives the child a restart budget of its own, beside that of its supervisor. Its delays must
+    /// let it be exceeded: a child that fails at each start must not be tried for ever, at the pace
+    /// of the longest delay.
     #[must_use]
     pub fn intensity(mut self, intensity: Intensity) -> Self {
         self.intensity = Some(intensity);

@@ -88,7 +88,7 @@ impl Vital {
                 let _ = answer.send(());
                 Ok(())
             }
-            Order::Suffer(Strike::Panic) => panic!("struck down on purpose"),
+            Order::Suffer(Strike::Panic) => panic!("{StruckDown}"),
             Order::Suffer(Strike::Fail) => Err(StruckDown),
             Order::Suffer(Strike::Hang) => std::future::pending().await,
         }
