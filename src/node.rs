@@ -327,8 +327,8 @@ impl Node {
         self.children.kill(child)
     }
 
-    /// Makes a handler of the present incarnation of `child` panic, fail or hang, for chaos; whether
-    /// there was one.
+    /// Makes a handler of the present incarnation of `child` panic, fail or hang, for chaos;
+    /// whether there was one.
     pub fn strike(&self, child: Child, strike: Strike) -> bool {
         self.children.strike(child, strike)
     }

@@ -64,7 +64,8 @@ pub struct ChildRow {
 /// What came of all runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ChildrenReport {
-    /// A row for each child: those runs in which it was the victim, and the blows that it got there.
+    /// A row for each child: those runs in which it was the victim, and the blows that it got
+    /// there.
     pub children: Vec<ChildRow>,
     /// How many runs took place.
     pub runs: u64,
@@ -97,8 +98,8 @@ impl ChildrenReport {
     }
 }
 
-/// Runs each child as the victim `options.runs` times, and reports; `done` is called after each run,
-/// in no particular order.
+/// Runs each child as the victim `options.runs` times, and reports; `done` is called after each
+/// run, in no particular order.
 ///
 /// # Errors
 /// [`ManyError`]. A broken invariant is none: it is in the report.

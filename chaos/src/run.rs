@@ -18,12 +18,12 @@ use crate::{
     world::{StoreFault, Turnstile},
 };
 
-/// How long a blow waits for its height before it is done anyway. Unit: virtual time. Too low: blows
-/// of slow runs pile up at the start. Too high: a stuck run lasts longer.
+/// How long a blow waits for its height before it is done anyway. Unit: virtual time. Too low:
+/// blows of slow runs pile up at the start. Too high: a stuck run lasts longer.
 const BLOW_WAIT_MAX: Duration = Duration::from_secs(15);
 
-/// What must be in flight when a child is struck at work. Unit: segments. Source: what was asked for:
-/// fewer, and a blow may meet a node that has nothing to lose.
+/// What must be in flight when a child is struck at work. Unit: segments. Source: what was asked
+/// for: fewer, and a blow may meet a node that has nothing to lose.
 pub const AT_WORK_SEGMENTS: usize = 4;
 
 /// How long a blow waits for that before it is done anyway. Unit: virtual time. Too low: blows meet

@@ -1,8 +1,9 @@
 //! The decisions of a supervisor: which child is stopped or started next, and when to give up.
 //!
 //! Owns: restart strategy, restart budgets, delays, order of stops and starts, what follows when a
-//! child gives no sign of life, escalation. Does not own: actors, clocks, timers, hooks. Events go in with the time since the supervisor started,
-//! actions come out; every event about an incarnation that is not the present one is ignored.
+//! child gives no sign of life, escalation. Does not own: actors, clocks, timers, hooks. Events go
+//! in with the time since the supervisor started, actions come out; every event about an
+//! incarnation that is not the present one is ignored.
 //!
 //! Invariants (checked by the property tests):
 //! - a child is started only when its incarnation before has ended;
@@ -384,8 +385,8 @@ impl Core {
 
     /// Emits the next stop or starts, from what is wanted and what is.
     fn reconcile(&mut self, now: Duration) {
-        // Reverse start order, one at a time: the last doomed child must be down before the next
-        // is asked. One still starting has been cancelled, one that hangs killed: they are waited for
+        // Reverse start order, one at a time: the last doomed child must be down before the next is
+        // asked. One still starting has been cancelled, one that hangs killed: they are waited for
         // as well.
         if let Some(last) = self.children.iter().rposition(Child::doomed) {
             if matches!(self.children[last].state, State::Up { .. }) {

@@ -229,8 +229,8 @@ impl<M: Message> ChildHandle<M> {
         self.present().inspect(|actor| actor.kill()).is_ok()
     }
 
-    /// Strikes the present incarnation down from inside a handler, once it has handled what was sent
-    /// before; for operators and chaos. Whether there was one.
+    /// Strikes the present incarnation down from inside a handler, once it has handled what was
+    /// sent before; for operators and chaos. Whether there was one.
     pub fn strike(&self, strike: Strike) -> bool
     where
         M: From<Vital>,

@@ -10,10 +10,11 @@
 //! children. A supervisor can be the child of another, which then sees that escalation as the error
 //! of its child.
 //!
-//! A child that hangs looks alive. [`ChildSpec::watched`] has it asked for a sign of life, through its
-//! mailbox, as its [`Heartbeat`] says: without an answer in time it is reported as [`Report::Hung`],
-//! killed and restarted. One that hangs while it is to stop is killed when its grace is over. One that
-//! blocks its thread cannot be killed, is reported as [`Report::Stuck`], and is awaited.
+//! A child that hangs looks alive. [`ChildSpec::watched`] has it asked for a sign of life, through
+//! its mailbox, as its [`Heartbeat`] says: without an answer in time it is reported as
+//! [`Report::Hung`], killed and restarted. One that hangs while it is to stop is killed when its
+//! grace is over. One that blocks its thread cannot be killed, is reported as [`Report::Stuck`],
+//! and is awaited.
 //!
 //! **Invariants**, under any failure including a supervisor killed from outside:
 //! - two incarnations of a child never overlap, `pre_start` included;

@@ -1,10 +1,10 @@
 //! What was in flight when a child was struck down is not forgotten.
 //!
-//! Looked at is the lowest height that was not imported, as everything waits for it. It is worked on
-//! while a request for it is open, and from its arrival to its import; if it arrived and is asked for
-//! again, it was lost with the child that held it. Heights above it that are lost have to wait until
-//! the links are through with those below: that they are not forgotten shows in the end of the sync.
-//! Nor does it count what happens while another child hangs unnoticed.
+//! Looked at is the lowest height that was not imported, as everything waits for it. It is worked
+//! on while a request for it is open, and from its arrival to its import; if it arrived and is
+//! asked for again, it was lost with the child that held it. Heights above it that are lost have to
+//! wait until the links are through with those below: that they are not forgotten shows in the end
+//! of the sync. Nor does it count what happens while another child hangs unnoticed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,12 +21,12 @@ use crate::{
 
 const NAME: &str = "ranges_kept";
 
-/// How long a range that was in flight may be left alone. Unit: virtual time. Source: what was asked
-/// for.
+/// How long a range that was in flight may be left alone. Unit: virtual time. Source: what was
+/// asked for.
 pub const LEFT_ALONE_MAX: Duration = Duration::from_secs(1);
 
-/// After the child is back, requests that ended because of it have this long to do so. Unit: virtual
-/// time.
+/// After the child is back, requests that ended because of it have this long to do so. Unit:
+/// virtual time.
 const AFTERMATH: Duration = Duration::from_millis(100);
 
 pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {

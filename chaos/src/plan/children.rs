@@ -18,7 +18,8 @@ use super::{Course, HEALED_LINK, PeerPlan, Plan, config, millis};
 use crate::{adversaries::Role, fixture::Lie, world::LinkSpeed};
 
 /// Most blows that others than the victim get in one run. Source: with those of the victim well
-/// below the restarts that the tree bears in a minute (30), so that a tree that gives up is a finding.
+/// below the restarts that the tree bears in a minute (30), so that a tree that gives up is a
+/// finding.
 const OTHER_BLOWS_MAX: usize = 8;
 
 /// Most blows of the same child in one run. Source: restarts of one child back off from 10 ms,
@@ -117,8 +118,8 @@ fn peers(rng: &mut StdRng, blocks: u64) -> Vec<PeerPlan> {
     roles.into_iter().map(|role| PeerPlan { role, seed: rng.random(), speed: speed(rng) }).collect()
 }
 
-/// From a bad mobile line to a fair one: the sync takes seconds, so that blows and faults meet it at
-/// work.
+/// From a bad mobile line to a fair one: the sync takes seconds, so that blows and faults meet it
+/// at work.
 fn speed(rng: &mut StdRng) -> LinkSpeed {
     LinkSpeed { delay: millis(rng, 1, 150), bytes_per_second: rng.random_range(15_000..=400_000) }
 }
