@@ -17,8 +17,8 @@ use chaos::{
 };
 
 #[test]
-fn killed_children_come_back_and_every_sync_completes() {
-    let options = Options { runs: 16, seed: 1, blocks: 200, jobs: 2 };
+fn struck_children_come_back_and_every_sync_completes() {
+    let options = Options { runs: 5, seed: 1, blocks: 200, jobs: 2 };
     let report = run_all(options, |outcome| {
         for broken in &outcome.broken {
             eprintln!("seed {}: {broken}", outcome.plan.seed);
@@ -26,10 +26,9 @@ fn killed_children_come_back_and_every_sync_completes() {
     })
     .unwrap();
     assert_eq!(report.failed_seeds, [0; 0], "{report:?}");
-    assert_eq!((report.runs, report.completed), (16, 16));
-    assert_eq!((report.imported_twice, report.leaked_bytes, report.honest_banned), (0, 0, 0));
-    assert!(report.kills > 0 && report.restarts == report.kills, "{report:?}");
-    assert!(3 * report.busy_kills >= report.kills, "kills meet idle nodes: {report:?}");
+    assert_eq!((report.runs, report.completed), (35, 35));
+    assert_eq!((report.imported_twice, report.leaked, report.honest_banned), (0, 0, 0));
+    assert!(report.is_kept(), "{report:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the checkpoint store is told and asked.
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::Checkpoint;
 use crate::{
@@ -45,4 +46,12 @@ pub enum CheckpointMsg {
         /// What was made.
         made: Result<Option<Checkpoint>, ChainError>,
     },
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for CheckpointMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

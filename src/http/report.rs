@@ -122,6 +122,7 @@ impl From<ChildView> for ChildReport {
             ChildStatus::Waiting => "waiting",
             ChildStatus::Starting => "starting",
             ChildStatus::Running => "running",
+            ChildStatus::Hung => "hung",
             ChildStatus::Stopping => "stopping",
         };
         let ChildView { id, incarnation, restarts, .. } = view;

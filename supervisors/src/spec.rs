@@ -14,8 +14,9 @@ use crate::exit::{ChildExit, Directive};
 use crate::handle::ChildHandle;
 use crate::incarnation::{ActorLauncher, KILL_PATIENCE, Launch};
 use crate::message::SupervisorMsg;
-use crate::policy::{Backoff, Intensity};
+use crate::policy::{Backoff, Heartbeat, Intensity};
 use crate::report::Reports;
+use crate::vital::{SendVital, Vital, send_vital};
 
 /// Default grace. Unit: time. Source: OTP's 5 s for workers. Too low: a child is killed amid its
 /// last write; too high: a child that hangs holds up every stop.
@@ -63,6 +64,13 @@ impl Default for Shutdown {
 
 type ExitHook = Arc<dyn Fn(&ChildExit) -> Directive + Send + Sync>;
 
+/// How a child is asked for signs of life.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch {
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) send: SendVital,
+}
+
 /// How one child is started, restarted and ended.
 #[derive(Clone)]
 pub struct ChildSpec {
@@ -70,6 +78,8 @@ pub struct ChildSpec {
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
     pub(crate) backoff: Backoff,
+    pub(crate) intensity: Option<Intensity>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) start_within: Duration,
     on_exit: Option<ExitHook>,
 }
@@ -94,6 +104,18 @@ impl ChildSpec {
     {
         let launcher = ActorLauncher::<A>::new(Arc::clone(handle.slot()), Box::new(factory));
         Self::with_launcher(Arc::new(launcher), Shutdown::default(), START_WITHIN)
+    }
+
+    /// As [`Self::new`], and the child is killed and restarted when it gives no sign of life.
+    pub fn watched<A, F>(handle: &ChildHandle<A::Msg>, heartbeat: Heartbeat, factory: F) -> Self
+    where
+        A: Actor,
+        A::Msg: From<Vital>,
+        F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    {
+        let mut child = Self::new::<A, F>(handle, factory);
+        child.watch = Some(Watch { heartbeat, send: send_vital::<A::Msg> });
+        child
     }
 
     /// A permanent child that is a supervisor with children of its own. When it escalates, its
@@ -126,6 +148,8 @@ impl ChildSpec {
             restart: Restart::Permanent,
             shutdown,
             backoff: Backoff::default(),
+            intensity: None,
+            watch: None,
             start_within,
             on_exit: None,
         }
@@ -154,6 +178,15 @@ impl ChildSpec {
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Gives the child a restart budget of its own, beside that of its supervisor. Its delays must
+    /// let it be exceeded: a child that fails at each start must not be tried for ever, at the pace
+    /// of the longest delay.
+    #[must_use]
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = Some(intensity);
         self
     }
 

@@ -304,6 +304,7 @@ async fn every_exit_is_heard_with_its_error_under_parallel_crashes() {
                 Report::Started { incarnation, .. } if incarnation > 1 => up += 1,
                 Report::Started { .. } | Report::RestartScheduled { .. } => {}
                 other @ (Report::GraceExceeded { .. }
+                | Report::Hung { .. }
                 | Report::Stuck { .. }
                 | Report::LeftDown { .. }
                 | Report::Escalated(_)
