@@ -18,6 +18,7 @@
 //! those it depends on tell it the present state. `limits.rs` has how often, how fast, and when one
 //! that hangs is noticed.
 
+mod handover;
 mod limits;
 
 use std::{fmt, sync::Arc};
@@ -28,7 +29,10 @@ use supervisors::{
 };
 use tokio::sync::watch;
 
-use self::limits::{HEARTBEAT, Patience, RESTARTS_MAX, STARTS_WITHIN};
+use self::{
+    handover::Handover,
+    limits::{HEARTBEAT, Patience, RESTARTS_MAX, STARTS_WITHIN},
+};
 use crate::{
     checkpoint::{
         CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure,
@@ -274,7 +278,14 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         clock: Arc::clone(&shared.ports.clock),
         coordinator: children.coordinator(),
     };
-    watched(Child::CheckpointStore, &children.checkpoint, move || (CheckpointStore, args.clone()))
+    let handover = Handover::default();
+    let lender = handover.clone();
+    let factory = move || {
+        let (journal, chain) = (lender.lend(&args.journal), lender.lend(&args.chain));
+        (CheckpointStore, CheckpointArgs { journal, chain, ..args.clone() })
+    };
+    watched(Child::CheckpointStore, &children.checkpoint, factory)
+        .ready_when(move || handover.clone().is_free())
         .on_exit(never_into_a_broken_store)
 }
 
@@ -331,7 +342,12 @@ fn block_importer(shared: &Shared, children: &Children, gate: ImportGate) -> Chi
         coordinator: children.coordinator(),
         checkpoints: children.checkpoints(),
     };
-    watched(Child::BlockImporter, &children.importer, move || (BlockImporter, args.clone()))
+    let handover = Handover::default();
+    let lender = handover.clone();
+    let factory =
+        move || (BlockImporter, ImporterArgs { chain: lender.lend(&args.chain), ..args.clone() });
+    watched(Child::BlockImporter, &children.importer, factory)
+        .ready_when(move || handover.clone().is_free())
         .on_exit(never_into_a_broken_store)
 }
 

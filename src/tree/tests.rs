@@ -1,4 +1,5 @@
 mod failing;
+mod outliving;
 
 use std::{
     sync::{

@@ -156,6 +156,9 @@ pub(crate) async fn launch(
 ) -> Result<Newborn, ChildExit> {
     let start = async {
         let gate = Arc::clone(child.launcher.address().gate()).lock_owned().await;
+        if let Some(ready) = &child.ready {
+            ready().await;
+        }
         let Launched { cell, join } = child.launcher.launch(incarnation, parent).await?;
         let (over, ended) = watch::channel(());
         Ok(Newborn { live: Live { incarnation, cell, over: ended }, join, gate, over })

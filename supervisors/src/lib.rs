@@ -22,6 +22,9 @@
 //! - a child that is down answers [`SendError::Restarting`], one that will not come back
 //!   [`SendError::Stopped`].
 //!
+//! What an actor has begun on a blocking thread outlives it, and nothing can stop that:
+//! [`ChildSpec::ready_when`] has the next incarnation wait for it.
+//!
 //! An actor that links actors of its own below itself must await their ends in its `post_stop`;
 //! ractor kills them without waiting when it crashes. A nested supervisor needs no such care.
 //!

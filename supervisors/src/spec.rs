@@ -12,7 +12,7 @@ use ractor::Actor;
 use crate::actor::SupervisorLauncher;
 use crate::exit::{ChildExit, Directive};
 use crate::handle::ChildHandle;
-use crate::incarnation::{ActorLauncher, KILL_PATIENCE, Launch};
+use crate::incarnation::{ActorLauncher, BoxFuture, KILL_PATIENCE, Launch};
 use crate::message::SupervisorMsg;
 use crate::policy::{Backoff, Heartbeat, Intensity};
 use crate::report::Reports;
@@ -62,6 +62,7 @@ impl Default for Shutdown {
     }
 }
 
+type Readiness = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 type ExitHook = Arc<dyn Fn(&ChildExit) -> Directive + Send + Sync>;
 
 /// How a child is asked for signs of life.
@@ -81,6 +82,7 @@ pub struct ChildSpec {
     pub(crate) intensity: Option<Intensity>,
     pub(crate) watch: Option<Watch>,
     pub(crate) start_within: Duration,
+    pub(crate) ready: Option<Readiness>,
     on_exit: Option<ExitHook>,
 }
 
@@ -151,6 +153,7 @@ impl ChildSpec {
             intensity: None,
             watch: None,
             start_within,
+            ready: None,
             on_exit: None,
         }
     }
@@ -194,6 +197,18 @@ impl ChildSpec {
     #[must_use]
     pub fn start_within(mut self, start_within: Duration) -> Self {
         self.start_within = start_within;
+        self
+    }
+
+    /// Sets what every start waits for before the factory is asked, within the time to start: work
+    /// that outlives an incarnation, as work on a blocking thread does, which nothing can stop.
+    #[must_use]
+    pub fn ready_when<F, T>(mut self, ready: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        self.ready = Some(Arc::new(move || Box::pin(ready())));
         self
     }
 
