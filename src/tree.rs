@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::{
     checkpoint::{
-        CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure,
+        CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure, Restored,
     },
     config::SyncConfig,
     coordinator::{
@@ -192,6 +192,8 @@ pub(crate) struct Shared {
     /// What is served.
     pub(crate) source: Arc<GuardedSource>,
     pub(crate) status: watch::Sender<SyncStatus>,
+    /// What the newest checkpoint said when the node started.
+    pub(crate) restored: Restored,
 }
 
 /// The tree, ready to be started.
@@ -220,6 +222,8 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         chain: Arc::clone(&shared.ports.chain),
         clock: Arc::clone(&shared.ports.clock),
         coordinator: children.coordinator(),
+        status: shared.status.clone(),
+        restored: Arc::clone(&shared.restored),
     };
     ChildSpec::new(&children.checkpoint, move || (CheckpointStore, args.clone()))
         .on_exit(never_into_a_broken_store)

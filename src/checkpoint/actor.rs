@@ -3,22 +3,27 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{
-    Checkpoint, CheckpointKind, CheckpointMsg,
-    record::{due, surplus},
+    CheckedCheckpoint, Checkpoint, CheckpointKind, CheckpointMsg, KeepError, RunState, Survey,
+    SyncProgress,
+    keeping::{check_all, make, take_in},
+    record::{STOP_KEPT_MAX, due, surplus},
 };
 use crate::{
     config::CheckpointSettings,
-    coordinator::CoordinatorHandle,
+    coordinator::{CoordinatorHandle, Phase, SyncStatus},
     ports::{Chain, ChainError, Clock, Journal},
     reputation::StoredPeer,
-    types::{BlockRef, Height, PeerId},
+    types::{Height, PeerId},
 };
 
 /// What the checkpoint store needs.
@@ -34,7 +39,14 @@ pub struct CheckpointArgs {
     pub clock: Arc<dyn Clock>,
     /// Who is told of new checkpoints.
     pub coordinator: CoordinatorHandle,
+    /// How far the sync is. The counters of the newest checkpoint go there when the node starts.
+    pub status: watch::Sender<SyncStatus>,
+    /// What the sync was when the node started, by the newest checkpoint; outlives incarnations.
+    pub restored: Restored,
 }
+
+/// What the sync was when the node started; none until that is known.
+pub(crate) type Restored = Arc<OnceLock<Option<SyncProgress>>>;
 
 /// The journal failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +59,7 @@ pub struct CheckpointStore;
 /// The checkpoint store at work.
 pub struct State {
     args: CheckpointArgs,
-    /// The highest height a periodic checkpoint was asked for, or any was found at the start.
+    /// The highest height a periodic checkpoint was asked for, or one was found at the start.
     asked: Height,
     /// The highest checkpoint that is durable.
     made: Height,
@@ -56,12 +68,18 @@ pub struct State {
     working: Option<JoinHandle<()>>,
 }
 
+type Reply<T> = RpcReplyPort<Result<T, KeepError>>;
+
 enum Work {
     Periodic(Height),
-    Create(RpcReplyPort<Result<Checkpoint, ChainError>>),
-    List(RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>),
-    ReadPeers(RpcReplyPort<Result<Vec<StoredPeer>, ChainError>>),
-    StorePeers(Vec<StoredPeer>, Vec<PeerId>, RpcReplyPort<Result<(), ChainError>>),
+    Stop,
+    Create(Reply<Checkpoint>),
+    List(Reply<Vec<Checkpoint>>),
+    Check(Reply<Vec<CheckedCheckpoint>>),
+    TakeIn(Vec<Checkpoint>, Reply<Vec<CheckedCheckpoint>>),
+    Remove(Height, Reply<bool>),
+    ReadPeers(Reply<Vec<StoredPeer>>),
+    StorePeers(Vec<StoredPeer>, Vec<PeerId>, Reply<()>),
 }
 
 impl Actor for CheckpointStore {
@@ -74,16 +92,18 @@ impl Actor for CheckpointStore {
         _: ActorRef<CheckpointMsg>,
         args: CheckpointArgs,
     ) -> Result<State, ActorProcessingErr> {
-        let journal = Arc::clone(&args.journal);
-        let (checkpoints, damaged) = spawn_blocking(move || journal.checkpoints())
+        let (chain, journal) = (Arc::clone(&args.chain), Arc::clone(&args.journal));
+        let survey = spawn_blocking(move || Survey::take(&*chain, &*journal))
             .await
             .unwrap_or(Err(ChainError::Poisoned))
             .map_err(JournalFailure)?;
-        for error in damaged {
-            tracing::warn!(%error, "a checkpoint fails its checks and is not used");
-        }
-        let newest = checkpoints.last().map_or(Height::GENESIS, |newest| newest.height);
-        Ok(State { args, asked: newest, made: newest, work: VecDeque::new(), working: None })
+        restore(&args, &survey);
+        let newest = |kind: Option<CheckpointKind>| {
+            let of_kind = survey.sound.iter().filter(|found| kind.is_none_or(|k| found.kind == k));
+            of_kind.last().map_or(Height::GENESIS, |newest| newest.height)
+        };
+        let (asked, made) = (newest(Some(CheckpointKind::Periodic)), newest(None));
+        Ok(State { args, asked, made, work: VecDeque::new(), working: None })
     }
 
     async fn post_start(
@@ -108,8 +128,16 @@ impl Actor for CheckpointStore {
                     state.work.push_back(Work::Periodic(height));
                 }
             }
+            CheckpointMsg::SyncStopped => state.work.push_back(Work::Stop),
             CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
+            CheckpointMsg::Check { reply } => state.work.push_back(Work::Check(reply)),
+            CheckpointMsg::TakeIn { claims, reply } => {
+                state.work.push_back(Work::TakeIn(claims, reply));
+            }
+            CheckpointMsg::Remove { height, reply } => {
+                state.work.push_back(Work::Remove(height, reply));
+            }
             CheckpointMsg::ReadPeers { reply } => state.work.push_back(Work::ReadPeers(reply)),
             CheckpointMsg::StorePeers { changed, forgotten, reply } => {
                 state.work.push_back(Work::StorePeers(changed, forgotten, reply));
@@ -148,10 +176,32 @@ impl Actor for CheckpointStore {
         if let Some(working) = state.working.take() {
             working.await?;
         }
-        let (args, work) = (state.args.clone(), std::mem::take(&mut state.work));
+        let (args, mut work) = (state.args.clone(), std::mem::take(&mut state.work));
+        work.push_back(Work::Stop);
         let rest = move || work.into_iter().try_for_each(|work| perform(&args, work).map(|_| ()));
         Ok(spawn_blocking(rest).await?.map_err(JournalFailure)?)
     }
+}
+
+/// Counts on from where the newest checkpoint was. Only when the node starts: later the status
+/// itself is the newest.
+fn restore(args: &CheckpointArgs, survey: &Survey) {
+    args.restored.get_or_init(|| {
+        let head = args.chain.head().height;
+        let progress = survey.progress(head);
+        if let Some(progress) = progress {
+            tracing::info!(
+                blocks_processed = progress.blocks_processed, run_state = ?progress.run_state, %head,
+                "going on from the counters of the newest checkpoint"
+            );
+            args.status.send_modify(|status| {
+                status.blocks_processed = progress.blocks_processed;
+                status.blocks_failed = progress.blocks_failed;
+                status.last_checkpoint = survey.sound.last().map(|newest| newest.height);
+            });
+        }
+        progress
+    });
 }
 
 fn tell(state: &State) {
@@ -161,60 +211,108 @@ fn tell(state: &State) {
     }
 }
 
-/// Does one piece of work. A reply goes to who asked; `Err` is what the store cannot go on with.
+/// How far the sync was when the chain had come to `height`.
+fn progress_at(height: Height, status: &SyncStatus) -> SyncProgress {
+    let (behind, ahead) =
+        (status.current_height.blocks_above(height), height.blocks_above(status.current_height));
+    SyncProgress {
+        blocks_processed: status.blocks_processed.saturating_add(ahead).saturating_sub(behind),
+        blocks_failed: status.blocks_failed,
+        target_height: status.target_height,
+        target_given: status.target_given,
+        run_state: match status.phase {
+            Phase::Idle => RunState::Idle,
+            Phase::Paused => RunState::Paused,
+            Phase::Discovering { .. }
+            | Phase::DownloadingBlocks { .. }
+            | Phase::CatchingUp { .. }
+            | Phase::Synced { .. }
+            | Phase::Failed { .. } => RunState::Running,
+        },
+    }
+}
+
+/// Makes a checkpoint with the progress as of now.
+fn made_now(
+    args: &CheckpointArgs,
+    height: Height,
+    kind: CheckpointKind,
+) -> Result<Checkpoint, KeepError> {
+    let progress = progress_at(height, &args.status.borrow());
+    make(&*args.chain, &*args.journal, (height, kind), args.clock.unix(), Some(progress))
+}
+
+/// Makes a checkpoint that nobody asked for, and forgets those of its kind that are too many.
+fn keep(
+    args: &CheckpointArgs,
+    height: Height,
+    kind: CheckpointKind,
+    kept_max: usize,
+) -> Result<Option<Checkpoint>, ChainError> {
+    let made = match made_now(args, height, kind) {
+        Ok(made) => made,
+        Err(KeepError::Store(error)) => return Err(error),
+        // Only those made by hand can be too many.
+        Err(KeepError::TooMany { .. }) => return Ok(None),
+    };
+    let (kept, _) = args.journal.checkpoints()?;
+    for height in surplus(&kept, kind, kept_max) {
+        args.journal.remove_checkpoint(height, kind)?;
+    }
+    Ok(Some(made))
+}
+
+/// Does one piece of work. A reply goes to who asked, and who no longer waits for it needs none;
+/// `Err` is what the store cannot go on with.
 fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
+    let (chain, journal) = (&*args.chain, &*args.journal);
     match work {
         Work::Periodic(height) => {
-            let (kept, _) = args.journal.checkpoints()?;
-            if kept.iter().any(|checkpoint| checkpoint.height == height) {
-                // Made by hand just before: one of those stays.
-                return Ok(None);
-            }
-            let root = args.chain.link_point(height)?.root;
-            let checkpoint = make(args, BlockRef { height, root }, CheckpointKind::Periodic)?;
-            let (kept, _) = args.journal.checkpoints()?;
-            for height in surplus(&kept, args.settings.kept_max) {
-                args.journal.remove_checkpoint(height)?;
-            }
-            Ok(Some(checkpoint))
+            return keep(args, height, CheckpointKind::Periodic, args.settings.kept_max);
         }
-        // Who no longer waits for an answer needs none.
+        Work::Stop => {
+            let head = chain.head().height;
+            // Of a chain that was not begun there is nothing to keep.
+            if head > Height::GENESIS {
+                return keep(args, head, CheckpointKind::Stop, STOP_KEPT_MAX);
+            }
+        }
         Work::Create(reply) => {
-            let made = make(args, args.chain.head(), CheckpointKind::Manual);
+            let made = made_now(args, chain.head().height, CheckpointKind::Manual);
             let shown = made.as_ref().ok().cloned();
             let _ = reply.send(made);
-            Ok(shown)
+            return Ok(shown);
         }
         Work::List(reply) => {
-            let _ = reply.send(args.journal.checkpoints().map(|(kept, _)| kept));
-            Ok(None)
+            let listed = journal.checkpoints().map(|(kept, _)| kept);
+            let _ = reply.send(listed.map_err(KeepError::from));
+        }
+        Work::Check(reply) => {
+            let checked = check_all(chain, journal).map(|(checked, _)| checked);
+            let _ = reply.send(checked.map_err(KeepError::from));
+        }
+        Work::TakeIn(claims, reply) => {
+            let _ = reply.send(take_in(chain, journal, claims));
+        }
+        Work::Remove(height, reply) => {
+            let removed = journal.remove_checkpoint(height, CheckpointKind::Manual);
+            let _ = reply.send(removed.map_err(KeepError::from));
         }
         Work::ReadPeers(reply) => {
-            let read = args.journal.peers().map(|(good, bad)| {
+            let read = journal.peers().map(|(good, bad)| {
                 for error in bad {
                     tracing::warn!(%error, "a record of a peer fails its checks and is not used");
                 }
                 good
             });
-            let _ = reply.send(read);
-            Ok(None)
+            let _ = reply.send(read.map_err(KeepError::from));
         }
         Work::StorePeers(changed, forgotten, reply) => {
-            let _ = reply.send(args.journal.store_peers(&changed, &forgotten));
-            Ok(None)
+            let stored = journal.store_peers(&changed, &forgotten);
+            let _ = reply.send(stored.map_err(KeepError::from));
         }
     }
-}
-
-fn make(
-    args: &CheckpointArgs,
-    block: BlockRef,
-    kind: CheckpointKind,
-) -> Result<Checkpoint, ChainError> {
-    let made_unix_seconds = args.clock.unix().as_secs();
-    let checkpoint = Checkpoint { height: block.height, root: block.root, kind, made_unix_seconds };
-    args.journal.put_checkpoint(&checkpoint)?;
-    Ok(checkpoint)
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ::sled::Tree;
+use ::sled::{Batch, Tree};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -186,12 +186,51 @@ impl RecordStore {
         Ok(self.records.remove(path).map_err(IndexError::from_sled("writing"))?.is_some())
     }
 
+    /// Moves a record to another kind as it is, whatever it holds, and says whether there was one:
+    /// it is not read as one of its kind any more, and nothing of it is lost. Durable after
+    /// [`RecordStore::flush`].
+    ///
+    /// # Errors
+    /// [`RecordStoreError::Index`].
+    pub fn set_aside(
+        &self,
+        kind: RecordKind,
+        key: &RecordKey,
+        to: RecordKind,
+    ) -> Result<bool, RecordStoreError> {
+        // Not ours to limit: a key that is too long is there all the same.
+        let from = [&kind.prefix(), key.as_bytes()].concat();
+        let found = self.records.get(&from).map_err(IndexError::from_sled("reading"))?;
+        let Some(record) = found else { return Ok(false) };
+        // Under its checksum as well, so that one that was there before stays.
+        let checksum = crc32fast::hash(&record).to_be_bytes();
+        let mut batch = Batch::default();
+        batch.insert([&to.prefix(), key.as_bytes(), &checksum].concat(), record);
+        batch.remove(from);
+        self.records.apply_batch(batch).map_err(IndexError::from_sled("writing"))?;
+        Ok(true)
+    }
+
     /// Makes every write that returned before this call survive a power loss.
     ///
     /// # Errors
     /// [`RecordStoreError::Index`].
     pub fn flush(&self) -> Result<(), RecordStoreError> {
         Ok(self.database.make_durable()?)
+    }
+}
+
+#[cfg(test)]
+impl RecordStore {
+    /// Writes bytes that need be no record.
+    pub(super) fn put_raw(&self, kind: RecordKind, key: &RecordKey, bytes: &[u8]) {
+        self.records.insert(path(kind, key).unwrap(), bytes).unwrap();
+    }
+
+    /// All values of a kind as they are.
+    pub(super) fn raw(&self, kind: RecordKind) -> Vec<Vec<u8>> {
+        let values = self.records.scan_prefix(kind.prefix()).values();
+        values.map(|value| value.unwrap().to_vec()).collect()
     }
 }
 
@@ -297,6 +336,25 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn record_set_aside_is_no_longer_of_its_kind_and_kept_as_it_was() {
+        let dir = TempDir::new().unwrap();
+        let state = open(&dir);
+        let aside = RecordKind::new("mark-aside", 1);
+        let long = RecordKey::new(vec![b'k'; KEY_BYTES_MAX + 1]);
+        let from = [&MARKS.prefix(), long.as_bytes()].concat();
+        for bytes in [b"nonsense".to_vec(), vec![7; 1 << 17], b"nonsense".to_vec()] {
+            state.records.insert(&from, bytes).unwrap();
+            assert!(state.set_aside(MARKS, &long, aside).unwrap());
+            assert!(state.list::<u64>(MARKS, 10).unwrap().is_empty());
+        }
+        assert!(!state.set_aside(MARKS, &long, aside).unwrap());
+        let kept = state.records.scan_prefix(aside.prefix()).values();
+        let mut lengths: Vec<_> = kept.map(|value| value.unwrap().len()).collect();
+        lengths.sort_unstable();
+        assert_eq!(lengths, [8, 1 << 17], "two that differ are two, two that are equal are one");
     }
 
     #[test]
