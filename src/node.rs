@@ -16,7 +16,8 @@ use tokio::{
 
 use crate::{
     checkpoint::{
-        CheckedCheckpoint, Checkpoint, CheckpointError, Restored, RunState, SyncProgress,
+        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointError, Restored, RunState,
+        SyncProgress,
     },
     config::{ConfigError, SyncConfig},
     consensus::{ChainSpec, Verifier},
@@ -300,7 +301,7 @@ impl Node {
     ///
     /// # Errors
     /// [`CheckpointError`].
-    pub async fn check_checkpoints(&self) -> Result<Vec<CheckedCheckpoint>, CheckpointError> {
+    pub async fn check_checkpoints(&self) -> Result<CheckedJournal, CheckpointError> {
         self.children.checkpoints().check().await
     }
 

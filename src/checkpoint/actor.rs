@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use super::{
-    CheckedCheckpoint, Checkpoint, CheckpointKind, CheckpointMsg, KeepError, RunState, Survey,
-    SyncProgress,
+    CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointKind, CheckpointMsg, KeepError,
+    RunState, Survey, SyncProgress,
     keeping::{check_all, make, take_in},
     record::{STOP_KEPT_MAX, due, surplus},
 };
@@ -75,7 +75,7 @@ enum Work {
     Stop,
     Create(Reply<Checkpoint>),
     List(Reply<Vec<Checkpoint>>),
-    Check(Reply<Vec<CheckedCheckpoint>>),
+    Check(Reply<CheckedJournal>),
     TakeIn(Vec<Checkpoint>, Reply<Vec<CheckedCheckpoint>>),
     Remove(Height, Reply<bool>),
     ReadPeers(Reply<Vec<StoredPeer>>),
@@ -288,7 +288,7 @@ fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, Chai
             let _ = reply.send(listed.map_err(KeepError::from));
         }
         Work::Check(reply) => {
-            let checked = check_all(chain, journal).map(|(checked, _)| checked);
+            let checked = check_all(chain, journal);
             let _ = reply.send(checked.map_err(KeepError::from));
         }
         Work::TakeIn(claims, reply) => {

@@ -320,7 +320,7 @@ async fn checkpoint_says_what_its_block_is_and_how_far_the_sync_was_there() {
     status_at(&world, 12, Phase::DownloadingBlocks { target: h(90) });
     world.head(12);
     world.told().await;
-    let kept = world.store.check().await.unwrap();
+    let kept = world.store.check().await.unwrap().checkpoints;
     assert_eq!(kept.len(), 1);
     let CheckedCheckpoint { checkpoint, result } = &kept[0];
     assert_eq!(*result, CheckpointCheck::Holds);

@@ -103,6 +103,39 @@ pub struct CheckedCheckpoint {
     pub result: CheckpointCheck,
 }
 
+impl CheckedCheckpoint {
+    /// Whether something is wrong: with it, or with the chain. That the chain does not reach a
+    /// claim yet is not, nor that it no longer holds the block.
+    pub const fn is_wrong(&self) -> bool {
+        match self.result {
+            CheckpointCheck::Holds | CheckpointCheck::BelowOldest { .. } => false,
+            CheckpointCheck::AboveHead { .. } => self.checkpoint.verified,
+            CheckpointCheck::OtherChain { .. }
+            | CheckpointCheck::OtherBlock { .. }
+            | CheckpointCheck::OtherFacts
+            | CheckpointCheck::BlockDamaged => true,
+        }
+    }
+}
+
+/// All checkpoints of a journal, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedJournal {
+    /// The root of the genesis block of the chain they were compared with.
+    pub chain: BlockRoot,
+    /// Those that can be read, in order of height.
+    pub checkpoints: Vec<CheckedCheckpoint>,
+    /// How each record fails that cannot be read.
+    pub damaged: Vec<String>,
+}
+
+impl CheckedJournal {
+    /// With how many something is wrong.
+    pub fn wrong(&self) -> usize {
+        self.checkpoints.iter().filter(|checked| checked.is_wrong()).count() + self.damaged.len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

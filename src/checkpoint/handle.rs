@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use supervisors::{CallError, ChildHandle, SendError};
 
-use super::{CheckedCheckpoint, Checkpoint, CheckpointMsg, KeepError};
+use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointMsg, KeepError};
 use crate::{
     reputation::StoredPeer,
     types::{Height, PeerId},
@@ -73,7 +73,7 @@ impl CheckpointHandle {
     ///
     /// # Errors
     /// [`CheckpointError`].
-    pub async fn check(&self) -> Result<Vec<CheckedCheckpoint>, CheckpointError> {
+    pub async fn check(&self) -> Result<CheckedJournal, CheckpointError> {
         self.ask(|reply| CheckpointMsg::Check { reply }).await
     }
 

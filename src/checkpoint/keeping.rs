@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    BlockFacts, CheckedCheckpoint, Checkpoint, CheckpointCheck, CheckpointKind, MANUAL_KEPT_MAX,
-    SyncProgress,
+    BlockFacts, CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointCheck, CheckpointKind,
+    MANUAL_KEPT_MAX, SyncProgress,
 };
 use crate::{
     ports::{Chain, ChainError, Journal},
@@ -63,21 +63,21 @@ fn check(chain: &dyn Chain, checkpoint: &Checkpoint) -> Result<CheckpointCheck, 
     Ok(CheckpointCheck::of(checkpoint, chain.genesis(), range, found))
 }
 
-/// All checkpoints in order of height, each compared with the chain, and how records fail that can
-/// not be read.
+/// All checkpoints, each compared with the chain.
 ///
 /// # Errors
 /// As of [`Journal::checkpoints`] and [`Chain::read`].
-pub fn check_all(
-    chain: &dyn Chain,
-    journal: &dyn Journal,
-) -> Result<(Vec<CheckedCheckpoint>, Vec<ChainError>), ChainError> {
+pub fn check_all(chain: &dyn Chain, journal: &dyn Journal) -> Result<CheckedJournal, ChainError> {
     let (kept, damaged) = journal.checkpoints()?;
     let checked = kept.into_iter().map(|checkpoint| {
         let result = check(chain, &checkpoint)?;
         Ok(CheckedCheckpoint { checkpoint, result })
     });
-    Ok((checked.collect::<Result<_, ChainError>>()?, damaged))
+    Ok(CheckedJournal {
+        chain: chain.genesis(),
+        checkpoints: checked.collect::<Result<_, ChainError>>()?,
+        damaged: damaged.iter().map(ToString::to_string).collect(),
+    })
 }
 
 /// What is known of a journal once what is false was set aside.
@@ -85,6 +85,9 @@ pub fn check_all(
 pub struct Survey {
     /// The checkpoints that hold, in order of height.
     pub sound: Vec<Checkpoint>,
+    /// Those of this node whose block is not in the chain any more, in order of height: damage may
+    /// have cost it.
+    pub lost: Vec<Checkpoint>,
 }
 
 impl Survey {
@@ -102,8 +105,8 @@ impl Survey {
                  check the disk"
             );
         }
-        let (checked, _) = check_all(chain, journal)?;
-        let mut sound = Vec::new();
+        let (mut sound, mut lost) = (Vec::new(), Vec::new());
+        let checked = check_all(chain, journal)?.checkpoints;
         for CheckedCheckpoint { mut checkpoint, result } in checked {
             if result.is_false() {
                 tracing::warn!(
@@ -121,16 +124,21 @@ impl Survey {
             } else {
                 tracing::info!(
                     height = %checkpoint.height, kind = %checkpoint.kind, why = %result,
-                    "a checkpoint is kept and not used"
+                    "a checkpoint is kept, but its block is not there"
                 );
+                if checkpoint.verified {
+                    lost.push(checkpoint);
+                }
             }
         }
-        Ok(Self { sound })
+        Ok(Self { sound, lost })
     }
 
-    /// How far the sync of `chain` was by the newest checkpoint that tells, counted on to its head.
+    /// How far the sync is whose chain has come to `head`: by the newest checkpoint that holds, or
+    /// where none does, by the lowest whose block was lost. What it says decides over no block.
     pub fn progress(&self, head: Height) -> Option<SyncProgress> {
-        self.sound.iter().rev().find_map(|checkpoint| checkpoint.progress_at(head))
+        let newest_first = self.sound.iter().rev().chain(&self.lost);
+        newest_first.into_iter().find_map(|checkpoint| checkpoint.progress_at(head))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ractor::RpcReplyPort;
 
-use super::{CheckedCheckpoint, Checkpoint, KeepError};
+use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, KeepError};
 use crate::{
     ports::ChainError,
     reputation::StoredPeer,
@@ -31,7 +31,7 @@ pub enum CheckpointMsg {
     /// All checkpoints, each compared with the chain.
     Check {
         /// Where they go.
-        reply: RpcReplyPort<Result<Vec<CheckedCheckpoint>, KeepError>>,
+        reply: RpcReplyPort<Result<CheckedJournal, KeepError>>,
     },
     /// Take in claims that were brought from elsewhere.
     TakeIn {

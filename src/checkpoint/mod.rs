@@ -21,7 +21,7 @@ mod recovery;
 
 pub(crate) use actor::Restored;
 pub use actor::{CheckpointArgs, CheckpointStore, JournalFailure};
-pub use check::{CheckedCheckpoint, CheckpointCheck};
+pub use check::{CheckedCheckpoint, CheckedJournal, CheckpointCheck};
 pub use export::{EXPORT_BYTES_MAX, ExportError, export, import};
 pub use handle::{CheckpointError, CheckpointHandle};
 pub use keeping::{KeepError, Survey, check_all, make, take_in};

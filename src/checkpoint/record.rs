@@ -136,13 +136,12 @@ impl Checkpoint {
         BlockFacts { height, root, parent, state_root }
     }
 
-    /// How far the sync was when the chain had come to `height`, if this was the last checkpoint
-    /// on the way there.
+    /// How far the sync is whose chain has come to `height`, above the checkpoint or below it.
     pub fn progress_at(&self, height: Height) -> Option<SyncProgress> {
         let progress = self.progress?;
-        let since = height.blocks_above(self.height);
-        let blocks_processed = progress.blocks_processed.saturating_add(since);
-        Some(SyncProgress { blocks_processed, ..progress })
+        let (above, below) = (height.blocks_above(self.height), self.height.blocks_above(height));
+        let processed = progress.blocks_processed.saturating_add(above).saturating_sub(below);
+        Some(SyncProgress { blocks_processed: processed, ..progress })
     }
 }
 
@@ -202,11 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn progress_goes_on_by_the_blocks_above_the_checkpoint() {
+    fn progress_goes_on_and_back_by_the_blocks_between_checkpoint_and_head() {
         let made = checkpoint(100);
         let at = |height| made.progress_at(h(height)).unwrap().blocks_processed;
         let then = made.progress.unwrap().blocks_processed;
-        assert_eq!((at(100), at(130)), (then, then + 30));
+        assert_eq!((at(100), at(130), at(90), at(0)), (then, then + 30, then - 10, 0));
         assert_eq!(Checkpoint { progress: None, ..made }.progress_at(h(130)), None);
     }
 }
