@@ -99,8 +99,9 @@ impl Actor for CheckpointStore {
             .map_err(JournalFailure)?;
         restore(&args, &survey);
         let newest = |kind: Option<CheckpointKind>| {
-            let of_kind = survey.sound.iter().filter(|found| kind.is_none_or(|k| found.kind == k));
-            of_kind.last().map_or(Height::GENESIS, |newest| newest.height)
+            let mut of_kind =
+                survey.sound.iter().rev().filter(|found| kind.is_none_or(|k| found.kind == k));
+            of_kind.next().map_or(Height::GENESIS, |newest| newest.height)
         };
         let (asked, made) = (newest(Some(CheckpointKind::Periodic)), newest(None));
         Ok(State { args, asked, made, work: VecDeque::new(), working: None })
@@ -191,7 +192,9 @@ fn restore(args: &CheckpointArgs, survey: &Survey) {
         let progress = survey.progress(head);
         if let Some(progress) = progress {
             tracing::info!(
-                blocks_processed = progress.blocks_processed, run_state = ?progress.run_state, %head,
+                %head,
+                blocks_processed = progress.blocks_processed,
+                run_state = ?progress.run_state,
                 "going on from the counters of the newest checkpoint"
             );
             args.status.send_modify(|status| {

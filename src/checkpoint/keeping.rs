@@ -66,7 +66,7 @@ fn check(chain: &dyn Chain, checkpoint: &Checkpoint) -> Result<CheckpointCheck, 
 /// All checkpoints, each compared with the chain.
 ///
 /// # Errors
-/// As of [`Journal::checkpoints`] and [`Chain::read`].
+/// As of [`Journal::checkpoints`] and of reading the chain.
 pub fn check_all(chain: &dyn Chain, journal: &dyn Journal) -> Result<CheckedJournal, ChainError> {
     let (kept, damaged) = journal.checkpoints()?;
     let checked = kept.into_iter().map(|checkpoint| {
@@ -192,8 +192,8 @@ fn room_for(journal: &dyn Journal, height: Height) -> Result<(), KeepError> {
 
 /// Takes in claims that were brought from elsewhere, as checkpoints made by hand, and returns each
 /// with what came of comparing it with the chain. Those that the chain shows to be false are not
-/// taken in; those it does not reach yet are kept, unverified. What they say of progress is nobody's
-/// of this node and is dropped.
+/// taken in; those it does not reach yet are kept, unverified. What they say of progress is not
+/// this node's, and is dropped.
 ///
 /// # Errors
 /// [`KeepError`]; what was taken in before it stays.

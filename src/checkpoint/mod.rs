@@ -1,14 +1,14 @@
 //! Durable progress: checkpoints.
 //!
 //! Owns: which checkpoints are made and kept, whether one is true of the chain (`check.rs`), and
-//! where a chain goes on whose head is damaged (`recovery.rs`). Does not own: the chain and its head
-//! ([`crate::importer`]); the head is durable by itself, and a restart goes on from there.
+//! where a chain goes on whose head is damaged (`recovery.rs`). Does not own: the chain and its
+//! head ([`crate::importer`]); the head is durable by itself, and a restart goes on from there.
 //!
 //! In: the moving head, stops, requests for a checkpoint. Out: durable records, the height of the
-//! newest one to the coordinator, and at the start the counters of the newest one that holds to
-//! the status. A checkpoint counts once it was written, synced, read back and found the same; one
-//! that fails its checks, or that the chain shows to be false, is told, set aside and never deleted.
-//! A journal that fails ends the actor with the error.
+//! newest one to the coordinator, and at the start the counters of the newest one that holds to the
+//! status. A checkpoint counts once it was written, synced, read back and found the same. One that
+//! fails its checks, or that the chain shows to be false, is told, set aside and never deleted. A
+//! journal that fails ends the actor with the error.
 
 mod actor;
 mod check;

@@ -16,7 +16,7 @@ fn block(height: Height) -> BlockFacts {
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&height.get().to_be_bytes());
     let (root, state_root) = (BlockRoot::new(bytes), StateRoot::new(bytes));
-    BlockFacts { height, root, parent: BlockRoot::new([height.get() as u8; 32]), state_root }
+    BlockFacts { height, root, parent: BlockRoot::new([4; 32]), state_root }
 }
 
 fn checkpoint(height: u64) -> Checkpoint {

@@ -1,6 +1,6 @@
-//! `GET` and `POST /checkpoints`, `POST /checkpoint`, `DELETE /checkpoint/{height}`: the checkpoints
-//! of a running node. Like all that changes something they are for the machine itself; reading them
-//! is, too, because each is compared with its block.
+//! `GET` and `POST /checkpoints`, `POST /checkpoint`, `DELETE /checkpoint/{height}`: the
+//! checkpoints of a running node. Like all that changes something they are for the machine itself;
+//! reading them is, too, because each is compared with its block.
 
 use std::net::SocketAddr;
 

@@ -2,8 +2,8 @@
 //! node, and the client that asks.
 //!
 //! Owns: what is told ([`NodeReport`]), `GET /status`, who may change what (`admin.rs`),
-//! checkpoints (`checkpoints.rs`), and asking for it with a deadline and a size limit. Does not own: what the figures mean
-//! ([`crate::coordinator`]), or how an operator finds the address.
+//! checkpoints (`checkpoints.rs`), and asking for it with a deadline and a size limit. Does not
+//! own: what the figures mean ([`crate::coordinator`]), or how an operator finds the address.
 //!
 //! There is no authentication, so the server belongs on loopback; changes are refused to everybody
 //! else. Failure: a request that fails ends by itself; the node does not notice.
