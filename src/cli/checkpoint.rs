@@ -9,8 +9,8 @@ use std::{
 use alys_sync::{
     adapters::sled::{ChainStore, RecordStore},
     checkpoint::{
-        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointKind, EXPORT_BYTES_MAX, Survey,
-        check_all, export, import, make, take_in,
+        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointCheck, CheckpointKind,
+        EXPORT_BYTES_MAX, ExportError, Survey, check_all, export, import, make, take_in,
     },
     http::{
         CheckpointAnswer, check_checkpoints, create_checkpoint, import_checkpoints,
@@ -81,6 +81,17 @@ enum What {
         #[command(flatten)]
         node: NodeArgs,
     },
+    /// Go back to one: its block becomes the head of a node that does not run
+    ///
+    /// What is above it is forgotten and downloaded again by the next `run`.
+    Recover {
+        /// Its height
+        #[arg(long, value_name = "HEIGHT")]
+        height: u64,
+        /// The data directory of the node
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
     /// Remove one that was made by hand
     Remove {
         /// Its height
@@ -108,6 +119,10 @@ enum CheckpointFailure {
     AtGenesis,
     #[error("no checkpoint was made by hand at height {height}")]
     NotThere { height: u64 },
+    #[error("no checkpoint at height {height}: see `alys-sync checkpoint list`")]
+    None { height: u64 },
+    #[error("the checkpoint at height {height} does not hold: {result}")]
+    DoesNotHold { height: u64, result: CheckpointCheck },
     #[error("the node answers something else: use the same release")]
     OtherAnswer,
 }
@@ -119,6 +134,9 @@ pub(crate) async fn checkpoint(args: CheckpointArgs) -> Result<Answer, Ending> {
         What::Create { node } => create(node).await,
         What::Export { out, node } => exported(checked(node).await?, &out),
         What::Import { file, node } => taken_in(node, file).await,
+        What::Recover { height, data_dir } => {
+            stopped(data_dir, move |chain, journal| recover(chain, journal, height)).await
+        }
         What::Remove { height, node } => remove(node, height).await,
     }
 }
@@ -178,6 +196,20 @@ fn create_stopped(chain: &ChainStore, journal: &RecordStore) -> Result<Checkpoin
     let survey = Survey::take(chain, journal).map_err(Ending::failed)?;
     let (now, what) = (SystemClock::start().unix(), (head, CheckpointKind::Manual));
     make(chain, journal, what, now, survey.progress(head)).map_err(Ending::failed)
+}
+
+fn recover(chain: &ChainStore, journal: &RecordStore, height: u64) -> Result<Answer, Ending> {
+    let checked = check_all(chain, journal).map_err(Ending::failed)?.checkpoints;
+    let mut there = checked.iter().filter(|found| found.checkpoint.height.get() == height);
+    let first = there.next().ok_or(CheckpointFailure::None { height });
+    let result = first.map_err(Ending::bad_input)?.result;
+    let holds = |found: &CheckedCheckpoint| found.result == CheckpointCheck::Holds;
+    if result != CheckpointCheck::Holds && !there.any(holds) {
+        return Err(Ending::failed(CheckpointFailure::DoesNotHold { height, result }));
+    }
+    let head = chain.truncate_to(Height::new(height)).map_err(Ending::failed)?;
+    let text = format!("head  {} {}", head.height, head.root);
+    Ok(Answer::new(text, json!({ "height": head.height, "head": head.root })))
 }
 
 async fn remove(node: NodeArgs, height: u64) -> Result<Answer, Ending> {
@@ -244,13 +276,16 @@ async fn taken_in(node: NodeArgs, file: PathBuf) -> Result<Answer, Ending> {
     Ok(answer)
 }
 
-/// Reads a file that is no longer than an export may be, or a little of one that is.
+/// Reads a file that is no longer than an export may be.
 fn read_export(file: &Path) -> Result<Vec<u8>, Ending> {
     let failed =
         |source| Ending::bad_input(CheckpointFailure::Read { file: file.to_owned(), source });
     let mut text = Vec::new();
     let limit = EXPORT_BYTES_MAX as u64 + 1;
     File::open(file).map_err(failed)?.take(limit).read_to_end(&mut text).map_err(failed)?;
+    if text.len() > EXPORT_BYTES_MAX {
+        return Err(Ending::bad_input(ExportError::TooLong));
+    }
     Ok(text)
 }
 

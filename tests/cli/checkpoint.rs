@@ -69,6 +69,19 @@ async fn checkpoints_are_made_verified_carried_and_removed_whether_the_node_runs
     let listed = checkpoint(&node, &["list"]).await.done();
     assert_eq!(kinds(&listed), [manual.clone(), stop.clone()]);
     checkpoint(&node, &["verify"]).await.done();
+    let cut = ["chain", "truncate", "--to", "20", "--data-dir", &node];
+    assert_eq!(alys(&cut).await.code, Some(0));
+    // Both were true, and the chain has lost their block.
+    checkpoint(&node, &["verify"]).await.refused(1, &["2 of 2 checkpoints are wrong"]);
+    checkpoint(&node, &["recover", "--height", "50"]).await.refused(1, &["ends at 20"]);
+    assert_eq!(checkpoint(&node, &["create"]).await.done()["checkpoint"]["height"], 20);
+    let args = [&run_args(&chain, &node, &address)[..], &["--until-synced", "--json"]].concat();
+    assert_eq!(alys(&args).await.done()["height"], 50);
+    checkpoint(&node, &["recover", "--height", "21"]).await.refused(2, &["checkpoint list"]);
+    let back = checkpoint(&node, &["recover", "--height", "20"]).await.done();
+    assert_eq!(back["height"], 20);
+    assert_eq!(alys(&args).await.done()["height"], 50);
+    checkpoint(&node, &["remove", "--height", "20"]).await.done();
     checkpoint(&node, &["remove", "--height", "50"]).await.done();
     let made = checkpoint(&node, &["create"]).await.done();
     assert_eq!(made["checkpoint"]["progress"]["blocks_processed"], 50);
@@ -110,6 +123,8 @@ async fn imported_checkpoints_are_claims_until_the_chain_shows_them_and_false_on
     fs::write(&changed, "[]").unwrap();
     checkpoint(&short, &["import", "--file", &changed]).await.refused(2, &["no export"]);
     checkpoint(&short, &["import", "--file", chain.spec()]).await.refused(2, &["no export"]);
+    fs::write(&changed, vec![b' '; (1 << 20) + 1]).unwrap();
+    checkpoint(&short, &["import", "--file", &changed]).await.refused(2, &["more than"]);
     let other = Chain::with(alys_sync::consensus::generate::GenerateOptions {
         blocks: 3,
         genesis_time: 1_700_000_005,
