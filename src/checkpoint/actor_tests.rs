@@ -9,10 +9,15 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     adapters::memory::MemoryJournal,
-    checkpoint::{CheckpointCheck, CheckpointError, CheckpointHandle, MANUAL_KEPT_MAX},
-    coordinator::CoordinatorMsg,
+    checkpoint::{
+        CheckedCheckpoint, Checkpoint, CheckpointCheck, CheckpointError, CheckpointHandle,
+        KeepError, MANUAL_KEPT_MAX, RunState,
+    },
+    coordinator::{CoordinatorMsg, Phase},
     doubles::{ChainDouble, Recorded, blocks, exit_of, recorded, tree},
     ports::{BlockSource as _, SystemClock},
+    reputation::StoredPeer,
+    types::PeerId,
 };
 
 /// What a write of the journal does.

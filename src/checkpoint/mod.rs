@@ -18,6 +18,7 @@ mod keeping;
 mod message;
 mod record;
 mod recovery;
+mod work;
 
 pub(crate) use actor::Restored;
 pub use actor::{CheckpointArgs, CheckpointStore, JournalFailure};

@@ -46,6 +46,7 @@ impl Journal for RecordStore {
         let key = at(checkpoint.height, checkpoint.kind);
         self.put(CHECKPOINTS, &key, checkpoint)?;
         self.flush()?;
+        // Possibly from the database's memory: what the disk holds is checked when it is opened.
         let read = self.get::<Checkpoint>(CHECKPOINTS, &key)?;
         if read.as_ref() == Some(checkpoint) {
             return Ok(());
