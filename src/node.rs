@@ -15,10 +15,13 @@ use tokio::{
 };
 
 use crate::{
-    checkpoint::{Checkpoint, CheckpointError},
+    checkpoint::{
+        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointError, Restored, RunState,
+        SyncProgress,
+    },
     config::{ConfigError, SyncConfig},
     consensus::{ChainSpec, Verifier},
-    coordinator::{Command, CommandError, Gate, Phase, SyncStatus},
+    coordinator::{Command, CommandError, Gate, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
     ports::{
         Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, Resources,
@@ -99,6 +102,7 @@ pub struct Node {
     /// Kept by those that serve it, and no longer.
     source: Weak<GuardedSource>,
     selection: SelectionStrategy,
+    restored: Restored,
     /// Of the chain and the journal.
     loans: [(&'static str, Loan); 2],
 }
@@ -111,31 +115,7 @@ impl Node {
     pub async fn start(config: SyncConfig, mut ports: Ports) -> Result<Self, NodeError> {
         config.validate()?;
         let head = ports.chain.head();
-        let (publish, status) = watch::channel(SyncStatus {
-            phase: Phase::Idle,
-            state_code: Phase::Idle.code(),
-            failure: None,
-            genesis: ports.chain.genesis(),
-            current_height: head.height,
-            head: head.root,
-            target_height: Height::GENESIS,
-            target_given: false,
-            blocks_processed: 0,
-            blocks_failed: 0,
-            blocks_per_second: 0.0,
-            bytes_per_second: 0.0,
-            rate_window_seconds: 0.0,
-            eta_seconds: None,
-            eta_low_seconds: None,
-            eta_high_seconds: None,
-            stalled: None,
-            production: Gate::NotFollowing,
-            last_checkpoint: None,
-            usable_peers: 0,
-            link_cut: None,
-            short_of: Vec::new(),
-            peers: Vec::new(),
-        });
+        let (publish, status) = watch::channel(SyncStatus::at_start(ports.chain.genesis(), head));
         let (chain, chain_loan) = Lent::new(ports.chain);
         let (journal, journal_loan) = Lent::new(ports.journal);
         (ports.chain, ports.journal) = (chain, journal);
@@ -167,7 +147,9 @@ impl Node {
             caller: caller.clone(),
             source,
             status: publish,
+            restored: Restored::default(),
         };
+        let restored = Arc::clone(&shared.restored);
         let tree = Supervisor::start(specification(shared, &children)).await?;
         let loans = [("chain", chain_loan), ("journal", journal_loan)];
         Ok(Self {
@@ -181,6 +163,7 @@ impl Node {
             caller,
             source: served,
             selection,
+            restored,
             loans,
         })
     }
@@ -198,7 +181,38 @@ impl Node {
     /// # Errors
     /// [`CommandError::Refused`] where it makes no sense now; nothing changed then.
     pub async fn command(&self, command: Command) -> Result<(), CommandError> {
-        self.children.coordinator().command(command).await
+        self.children.coordinator().command(command).await?;
+        if command == Command::Stop {
+            // A store that is down makes one when it stops.
+            let _ = self.children.checkpoints().sync_stopped();
+        }
+        Ok(())
+    }
+
+    /// How far the sync was and what it was told to do when the node started, by its newest
+    /// checkpoint; none if there was none.
+    pub fn restored(&self) -> Option<SyncProgress> {
+        self.restored.get().copied().flatten()
+    }
+
+    /// Does what the sync was told to do before the node stopped: nothing, to sync to the target it
+    /// was given, or to hold on the way there. For embedders whose own commands are not repeated
+    /// when the process starts again.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn go_on(&self) -> Result<RunState, CommandError> {
+        let Some(progress) = self.restored() else { return Ok(RunState::Idle) };
+        let target = progress.target_given.then_some(progress.target_height);
+        match progress.run_state {
+            RunState::Idle => {}
+            RunState::Running => self.start_sync(target).await?,
+            RunState::Paused => {
+                self.start_sync(target).await?;
+                self.command(Command::Pause).await?;
+            }
+        }
+        Ok(progress.run_state)
     }
 
     /// The latest status. Never waits.
@@ -286,6 +300,34 @@ impl Node {
     /// [`CheckpointError`].
     pub async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
         self.children.checkpoints().list().await
+    }
+
+    /// All checkpoints, each compared with the chain: its block is read back.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn check_checkpoints(&self) -> Result<CheckedJournal, CheckpointError> {
+        self.children.checkpoints().check().await
+    }
+
+    /// Takes in checkpoints that were brought from elsewhere, as claims: see
+    /// [`checkpoint::take_in`](crate::checkpoint::take_in).
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn import_checkpoints(
+        &self,
+        claims: Vec<Checkpoint>,
+    ) -> Result<Vec<CheckedCheckpoint>, CheckpointError> {
+        self.children.checkpoints().take_in(claims).await
+    }
+
+    /// Forgets a checkpoint that was made by hand, and says whether there was one.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn remove_checkpoint(&self, height: Height) -> Result<bool, CheckpointError> {
+        self.children.checkpoints().remove(height).await
     }
 
     /// The figures of the download window.

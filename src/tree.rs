@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     checkpoint::{
-        CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure,
+        CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure, Restored,
     },
     config::SyncConfig,
     coordinator::{
@@ -216,6 +216,8 @@ pub(crate) struct Shared {
     /// What is served.
     pub(crate) source: Arc<GuardedSource>,
     pub(crate) status: watch::Sender<SyncStatus>,
+    /// What the newest checkpoint said when the node started.
+    pub(crate) restored: Restored,
 }
 
 /// The tree, ready to be started.
@@ -277,6 +279,8 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         chain: Arc::clone(&shared.ports.chain),
         clock: Arc::clone(&shared.ports.clock),
         coordinator: children.coordinator(),
+        status: shared.status.clone(),
+        restored: Arc::clone(&shared.restored),
     };
     let handover = Handover::default();
     let lender = handover.clone();

@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    checkpoint::{Checkpoint, CheckpointKind},
+    checkpoint::{Checkpoint, CheckpointKind, RunState, SyncProgress},
     consensus::{
         Genesis, VerifiedBlock, Verifier,
         generate::{GenerateOptions, GeneratedChain, Transactions, generate},
     },
     ports::{Chain, ChainError, Journal},
-    types::{BlockRef, BlockRoot, Height},
+    types::{BlockRef, BlockRoot, Height, StateRoot},
 };
 
 /// How many blocks a [`Sample`] has above genesis.
@@ -176,13 +176,30 @@ fn truncates_and_goes_on(chain: &dyn Chain) {
 
 /// A checkpoint at this height.
 pub(crate) fn checkpoint(height: u64) -> Checkpoint {
-    let root = sample().at(height % SAMPLE_BLOCKS).root;
-    let kind = CheckpointKind::Periodic;
-    Checkpoint { height: Height::new(height), root, kind, made_unix_seconds: 1_700_000_000 }
+    let progress = SyncProgress {
+        blocks_processed: height,
+        blocks_failed: 3,
+        target_height: Height::new(100_000),
+        target_given: false,
+        run_state: RunState::Running,
+    };
+    Checkpoint {
+        chain: sample().genesis.root(),
+        height: Height::new(height),
+        root: sample().at(height % SAMPLE_BLOCKS).root,
+        parent: sample().at((height + 1) % SAMPLE_BLOCKS).root,
+        state_root: StateRoot::new([5; 32]),
+        kind: CheckpointKind::Periodic,
+        made_unix_seconds: 1_700_000_000,
+        progress: Some(progress),
+        peer_book_version: 1,
+        verified: true,
+    }
 }
 
 /// Checks a new journal, and leaves checkpoints in it.
 pub(crate) fn check_journal(journal: &dyn Journal) {
+    let (periodic, stop) = (CheckpointKind::Periodic, CheckpointKind::Stop);
     assert!(journal.checkpoints().unwrap().0.is_empty());
     // Not in the order of their numbers as text, nor of their first bytes.
     for height in [1000, 200, 70_000, 200] {
@@ -190,13 +207,18 @@ pub(crate) fn check_journal(journal: &dyn Journal) {
     }
     let kept = || journal.checkpoints().unwrap().0;
     assert_eq!(kept(), [checkpoint(200), checkpoint(1000), checkpoint(70_000)]);
-    journal.put_checkpoint(&Checkpoint { made_unix_seconds: 1, ..checkpoint(1000) }).unwrap();
-    journal.remove_checkpoint(Height::new(200)).unwrap();
-    journal.remove_checkpoint(Height::new(201)).unwrap();
-    assert_eq!(
-        kept(),
-        [Checkpoint { made_unix_seconds: 1, ..checkpoint(1000) }, checkpoint(70_000)]
-    );
+    let again = Checkpoint { made_unix_seconds: 1, ..checkpoint(1000) };
+    let stopped = Checkpoint { kind: stop, ..checkpoint(1000) };
+    journal.put_checkpoint(&stopped).unwrap();
+    journal.put_checkpoint(&again).unwrap();
+    assert!(journal.remove_checkpoint(Height::new(200), periodic).unwrap());
+    assert!(!journal.remove_checkpoint(Height::new(200), periodic).unwrap());
+    assert!(!journal.remove_checkpoint(Height::new(70_000), stop).unwrap());
+    assert_eq!(kept(), [again.clone(), stopped.clone(), checkpoint(70_000)]);
+    journal.set_aside(Height::new(70_000), periodic).unwrap();
+    journal.set_aside(Height::new(70_000), periodic).unwrap();
+    assert!(journal.set_aside_damaged().unwrap().is_empty());
+    assert_eq!(kept(), [again, stopped]);
 }
 
 #[test]

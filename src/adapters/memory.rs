@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, CheckpointKind},
     consensus::{Genesis, LinkPoint, VerifiedBlock, links},
     ports::{BlockSource, Chain, ChainError, Journal},
     reputation::StoredPeer,
@@ -138,7 +138,8 @@ pub struct MemoryJournal {
 
 #[derive(Debug, Default)]
 struct Records {
-    checkpoints: BTreeMap<Height, Checkpoint>,
+    checkpoints: BTreeMap<(Height, CheckpointKind), Checkpoint>,
+    set_aside: Vec<Checkpoint>,
     peers: BTreeMap<PeerId, StoredPeer>,
 }
 
@@ -151,7 +152,8 @@ impl MemoryJournal {
 
 impl Journal for MemoryJournal {
     fn put_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), ChainError> {
-        self.records().checkpoints.insert(checkpoint.height, checkpoint.clone());
+        let key = (checkpoint.height, checkpoint.kind);
+        self.records().checkpoints.insert(key, checkpoint.clone());
         Ok(())
     }
 
@@ -159,8 +161,18 @@ impl Journal for MemoryJournal {
         Ok((self.records().checkpoints.values().cloned().collect(), Vec::new()))
     }
 
-    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
-        self.records().checkpoints.remove(&height);
+    fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
+        Ok(self.records().checkpoints.remove(&(height, kind)).is_some())
+    }
+
+    fn set_aside_damaged(&self) -> Result<Vec<ChainError>, ChainError> {
+        Ok(Vec::new())
+    }
+
+    fn set_aside(&self, height: Height, kind: CheckpointKind) -> Result<(), ChainError> {
+        let mut records = self.records();
+        let moved = records.checkpoints.remove(&(height, kind));
+        records.set_aside.extend(moved);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 pub mod chain_file;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 pub mod libp2p;
 pub mod memory;
 pub mod sled;

@@ -3,22 +3,25 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::task::{JoinHandle, spawn_blocking};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{
-    Checkpoint, CheckpointKind, CheckpointMsg,
-    record::{due, surplus},
+    CheckpointKind, CheckpointMsg, Survey, SyncProgress,
+    record::due,
+    work::{Work, perform},
 };
 use crate::{
     config::CheckpointSettings,
-    coordinator::CoordinatorHandle,
+    coordinator::{CoordinatorHandle, SyncStatus},
     ports::{Chain, ChainError, Clock, Journal},
-    reputation::StoredPeer,
-    types::{BlockRef, Height, PeerId},
+    types::Height,
 };
 
 /// What the checkpoint store needs.
@@ -34,7 +37,14 @@ pub struct CheckpointArgs {
     pub clock: Arc<dyn Clock>,
     /// Who is told of new checkpoints.
     pub coordinator: CoordinatorHandle,
+    /// How far the sync is. The counters of the newest checkpoint go there when the node starts.
+    pub status: watch::Sender<SyncStatus>,
+    /// What the sync was when the node started, by the newest checkpoint; outlives incarnations.
+    pub restored: Restored,
 }
+
+/// What the sync was when the node started; none until that is known.
+pub(crate) type Restored = Arc<OnceLock<Option<SyncProgress>>>;
 
 /// The journal failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,21 +57,13 @@ pub struct CheckpointStore;
 /// The checkpoint store at work.
 pub struct State {
     args: CheckpointArgs,
-    /// The highest height a periodic checkpoint was asked for, or any was found at the start.
+    /// The highest height a periodic checkpoint was asked for, or one was found at the start.
     asked: Height,
     /// The highest checkpoint that is durable.
     made: Height,
     work: VecDeque<Work>,
     /// The piece of work under way.
     working: Option<JoinHandle<()>>,
-}
-
-enum Work {
-    Periodic(Height),
-    Create(RpcReplyPort<Result<Checkpoint, ChainError>>),
-    List(RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>),
-    ReadPeers(RpcReplyPort<Result<Vec<StoredPeer>, ChainError>>),
-    StorePeers(Vec<StoredPeer>, Vec<PeerId>, RpcReplyPort<Result<(), ChainError>>),
 }
 
 impl Actor for CheckpointStore {
@@ -74,16 +76,19 @@ impl Actor for CheckpointStore {
         _: ActorRef<CheckpointMsg>,
         args: CheckpointArgs,
     ) -> Result<State, ActorProcessingErr> {
-        let journal = Arc::clone(&args.journal);
-        let (checkpoints, damaged) = spawn_blocking(move || journal.checkpoints())
+        let (chain, journal) = (Arc::clone(&args.chain), Arc::clone(&args.journal));
+        let survey = spawn_blocking(move || Survey::take(&*chain, &*journal))
             .await
             .unwrap_or(Err(ChainError::Poisoned))
             .map_err(JournalFailure)?;
-        for error in damaged {
-            tracing::warn!(%error, "a checkpoint fails its checks and is not used");
-        }
-        let newest = checkpoints.last().map_or(Height::GENESIS, |newest| newest.height);
-        Ok(State { args, asked: newest, made: newest, work: VecDeque::new(), working: None })
+        restore(&args, &survey);
+        let newest = |kind: Option<CheckpointKind>| {
+            let mut of_kind =
+                survey.sound.iter().rev().filter(|found| kind.is_none_or(|k| found.kind == k));
+            of_kind.next().map_or(Height::GENESIS, |newest| newest.height)
+        };
+        let (asked, made) = (newest(Some(CheckpointKind::Periodic)), newest(None));
+        Ok(State { args, asked, made, work: VecDeque::new(), working: None })
     }
 
     async fn post_start(
@@ -108,8 +113,16 @@ impl Actor for CheckpointStore {
                     state.work.push_back(Work::Periodic(height));
                 }
             }
+            CheckpointMsg::SyncStopped => state.work.push_back(Work::Stop),
             CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
+            CheckpointMsg::Check { reply } => state.work.push_back(Work::Check(reply)),
+            CheckpointMsg::TakeIn { claims, reply } => {
+                state.work.push_back(Work::TakeIn(claims, reply));
+            }
+            CheckpointMsg::Remove { height, reply } => {
+                state.work.push_back(Work::Remove(height, reply));
+            }
             CheckpointMsg::ReadPeers { reply } => state.work.push_back(Work::ReadPeers(reply)),
             CheckpointMsg::StorePeers { changed, forgotten, reply } => {
                 state.work.push_back(Work::StorePeers(changed, forgotten, reply));
@@ -149,10 +162,34 @@ impl Actor for CheckpointStore {
         if let Some(working) = state.working.take() {
             working.await?;
         }
-        let (args, work) = (state.args.clone(), std::mem::take(&mut state.work));
+        let (args, mut work) = (state.args.clone(), std::mem::take(&mut state.work));
+        work.push_back(Work::Stop);
         let rest = move || work.into_iter().try_for_each(|work| perform(&args, work).map(|_| ()));
         Ok(spawn_blocking(rest).await?.map_err(JournalFailure)?)
     }
+}
+
+/// Counts on from where the newest checkpoint was. Only when the node starts: later the status
+/// itself is the newest.
+fn restore(args: &CheckpointArgs, survey: &Survey) {
+    args.restored.get_or_init(|| {
+        let head = args.chain.head().height;
+        let progress = survey.progress(head);
+        if let Some(progress) = progress {
+            tracing::info!(
+                %head,
+                blocks_processed = progress.blocks_processed,
+                run_state = ?progress.run_state,
+                "going on from the counters of the newest checkpoint"
+            );
+            args.status.send_modify(|status| {
+                status.blocks_processed = progress.blocks_processed;
+                status.blocks_failed = progress.blocks_failed;
+                status.last_checkpoint = survey.sound.last().map(|newest| newest.height);
+            });
+        }
+        progress
+    });
 }
 
 fn tell(state: &State) {
@@ -160,62 +197,6 @@ fn tell(state: &State) {
         // A coordinator that is down shows the next one.
         let _ = state.args.coordinator.checkpoint_made(state.made);
     }
-}
-
-/// Does one piece of work. A reply goes to who asked; `Err` is what the store cannot go on with.
-fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
-    match work {
-        Work::Periodic(height) => {
-            let (kept, _) = args.journal.checkpoints()?;
-            if kept.iter().any(|checkpoint| checkpoint.height == height) {
-                // Made by hand just before: one of those stays.
-                return Ok(None);
-            }
-            let root = args.chain.link_point(height)?.root;
-            let checkpoint = make(args, BlockRef { height, root }, CheckpointKind::Periodic)?;
-            let (kept, _) = args.journal.checkpoints()?;
-            for height in surplus(&kept, args.settings.kept_max) {
-                args.journal.remove_checkpoint(height)?;
-            }
-            Ok(Some(checkpoint))
-        }
-        // Who no longer waits for an answer needs none.
-        Work::Create(reply) => {
-            let made = make(args, args.chain.head(), CheckpointKind::Manual);
-            let shown = made.as_ref().ok().cloned();
-            let _ = reply.send(made);
-            Ok(shown)
-        }
-        Work::List(reply) => {
-            let _ = reply.send(args.journal.checkpoints().map(|(kept, _)| kept));
-            Ok(None)
-        }
-        Work::ReadPeers(reply) => {
-            let read = args.journal.peers().map(|(good, bad)| {
-                for error in bad {
-                    tracing::warn!(%error, "a record of a peer fails its checks and is not used");
-                }
-                good
-            });
-            let _ = reply.send(read);
-            Ok(None)
-        }
-        Work::StorePeers(changed, forgotten, reply) => {
-            let _ = reply.send(args.journal.store_peers(&changed, &forgotten));
-            Ok(None)
-        }
-    }
-}
-
-fn make(
-    args: &CheckpointArgs,
-    block: BlockRef,
-    kind: CheckpointKind,
-) -> Result<Checkpoint, ChainError> {
-    let made_unix_seconds = args.clock.unix().as_secs();
-    let checkpoint = Checkpoint { height: block.height, root: block.root, kind, made_unix_seconds };
-    args.journal.put_checkpoint(&checkpoint)?;
-    Ok(checkpoint)
 }
 
 #[cfg(test)]

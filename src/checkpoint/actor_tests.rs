@@ -9,10 +9,15 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     adapters::memory::MemoryJournal,
-    checkpoint::{CheckpointError, CheckpointHandle},
-    coordinator::CoordinatorMsg,
+    checkpoint::{
+        CheckedCheckpoint, Checkpoint, CheckpointCheck, CheckpointError, CheckpointHandle,
+        KeepError, MANUAL_KEPT_MAX, RunState,
+    },
+    coordinator::{CoordinatorMsg, Phase},
     doubles::{ChainDouble, Recorded, blocks, exit_of, recorded, tree},
-    ports::SystemClock,
+    ports::{BlockSource as _, SystemClock},
+    reputation::StoredPeer,
+    types::PeerId,
 };
 
 /// What a write of the journal does.
@@ -66,8 +71,16 @@ impl Journal for JournalDouble {
         self.inner.checkpoints()
     }
 
-    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
-        self.inner.remove_checkpoint(height)
+    fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
+        self.inner.remove_checkpoint(height, kind)
+    }
+
+    fn set_aside_damaged(&self) -> Result<Vec<ChainError>, ChainError> {
+        self.inner.set_aside_damaged()
+    }
+
+    fn set_aside(&self, height: Height, kind: CheckpointKind) -> Result<(), ChainError> {
+        self.inner.set_aside(height, kind)
     }
 
     fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {
@@ -87,6 +100,8 @@ struct World {
     store: CheckpointHandle,
     coordinator: Recorded<CoordinatorMsg>,
     tree: SupervisorHandle,
+    status: watch::Sender<SyncStatus>,
+    restored: Restored,
 }
 
 fn h(number: u64) -> Height {
@@ -95,7 +110,15 @@ fn h(number: u64) -> Height {
 
 impl World {
     async fn new(journal: Arc<JournalDouble>) -> Self {
-        let chain = Arc::new(ChainDouble::new([]));
+        Self::over(journal, Arc::new(ChainDouble::new([]))).await
+    }
+
+    /// The same over a chain that is there already.
+    async fn over(journal: Arc<JournalDouble>, chain: Arc<ChainDouble>) -> Self {
+        let (status, restored) = (
+            watch::Sender::new(SyncStatus::at_start(chain.genesis(), chain.head())),
+            Restored::default(),
+        );
         let coordinator = recorded("coordinator");
         let child = ChildHandle::new("checkpoints");
         let args = CheckpointArgs {
@@ -104,10 +127,13 @@ impl World {
             chain: chain.clone(),
             clock: Arc::new(SystemClock::start()),
             coordinator: CoordinatorHandle::new(coordinator.handle.clone()),
+            status: status.clone(),
+            restored: Arc::clone(&restored),
         };
         let spec = ChildSpec::new(&child, move || (CheckpointStore, args.clone()));
         let tree = tree([coordinator.spec.clone(), spec]).await;
-        Self { journal, chain, store: CheckpointHandle::new(child), coordinator, tree }
+        let store = CheckpointHandle::new(child);
+        Self { journal, chain, store, coordinator, tree, status, restored }
     }
 
     /// Imports up to `height` and says so.
@@ -131,6 +157,15 @@ impl World {
         let all = self.store.list().await.unwrap();
         all.iter().map(|checkpoint| (checkpoint.height.get(), checkpoint.kind)).collect()
     }
+}
+
+/// What the sync says of itself when it has come to `height`.
+fn status_at(world: &World, height: u64, phase: Phase) {
+    world.status.send_modify(|status| {
+        (status.current_height, status.blocks_processed) = (h(height), height + 1_000);
+        (status.target_height, status.target_given) = (h(90), true);
+        status.phase = phase;
+    });
 }
 
 const PERIODIC: CheckpointKind = CheckpointKind::Periodic;
@@ -173,7 +208,7 @@ async fn oldest_periodic_ones_go_and_manual_ones_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn checkpoint_made_by_hand_at_a_multiple_is_not_replaced() {
+async fn checkpoint_made_by_hand_at_a_multiple_stays_beside_the_periodic_one() {
     let world = World::new(JournalDouble::new([])).await;
     // The store hears of the head only after somebody asked.
     let ten: Vec<_> = (1..=10).map(|height| blocks().at(height)).collect();
@@ -208,10 +243,11 @@ async fn store_that_starts_tells_what_it_finds_and_does_not_make_it_again() {
     assert_eq!(first.told().await, 20);
     let made = first.store.list().await.unwrap();
     first.tree.shutdown(Duration::from_secs(1)).await.unwrap();
-    let mut second = World::new(journal).await;
+    let mut second = World::over(journal, first.chain).await;
     assert_eq!(second.told().await, 20);
     second.head(29);
-    assert_eq!(second.store.list().await.unwrap(), made);
+    let found = second.store.list().await.unwrap();
+    assert_eq!((&found[..1], found[1].kind), (&made[..], CheckpointKind::Stop));
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +275,9 @@ async fn work_accepted_before_a_stop_is_done() {
     stopping.await.unwrap().unwrap();
     assert_eq!(asked.await.unwrap().unwrap().height, h(20));
     let (kept, _) = world.journal.checkpoints().unwrap();
-    assert_eq!(kept.iter().map(|c| c.height.get()).collect::<Vec<_>>(), [10, 20]);
+    let kept: Vec<_> = kept.iter().map(|c| (c.height.get(), c.kind)).collect();
+    let stop = CheckpointKind::Stop;
+    assert_eq!(kept, [(10, PERIODIC), (20, PERIODIC), (20, MANUAL), (20, stop)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,7 +304,9 @@ async fn journal_that_panics_ends_the_actor_and_does_not_hang_it() {
 async fn failure_of_a_checkpoint_asked_for_reaches_who_asked() {
     let world = World::new(JournalDouble::new([Write::Fails])).await;
     let failure = world.store.create().await.unwrap_err();
-    let CheckpointError::Journal(ChainError::Io { .. }) = failure else { panic!("{failure:?}") };
+    let CheckpointError::Keep(KeepError::Store(ChainError::Io { .. })) = failure else {
+        panic!("{failure:?}")
+    };
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,4 +317,139 @@ async fn periodic_checkpoint_above_the_chain_ends_the_actor() {
     let exit = exit_of("checkpoints", &mut reports).await;
     let failure = exit.downcast_ref::<JournalFailure>().unwrap();
     assert!(matches!(failure.0, ChainError::OutOfRange { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoint_says_what_its_block_is_and_how_far_the_sync_was_there() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    status_at(&world, 12, Phase::DownloadingBlocks { target: h(90) });
+    world.head(12);
+    world.told().await;
+    let kept = world.store.check().await.unwrap().checkpoints;
+    assert_eq!(kept.len(), 1);
+    let CheckedCheckpoint { checkpoint, result } = &kept[0];
+    assert_eq!(*result, CheckpointCheck::Holds);
+    let block = blocks().at(10);
+    let (ours, parent) = (blocks().genesis.root(), blocks().at(9).root());
+    assert_eq!((checkpoint.chain, checkpoint.parent), (ours, parent));
+    let state_root = block.payload().state_root;
+    assert_eq!(checkpoint.state_root.as_bytes(), &state_root.0);
+    assert!(checkpoint.verified);
+    let progress = checkpoint.progress.unwrap();
+    assert_eq!((progress.blocks_processed, progress.run_state), (1_010, RunState::Running));
+    assert_eq!((progress.target_height, progress.target_given), (h(90), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn node_counts_on_from_the_newest_checkpoint_and_knows_what_it_was_told() {
+    let journal = JournalDouble::new([]);
+    let mut first = World::new(Arc::clone(&journal)).await;
+    assert_eq!(first.restored.get(), Some(&None), "there was none");
+    status_at(&first, 20, Phase::Paused);
+    first.head(20);
+    first.told().await;
+    first.tree.shutdown(Duration::from_secs(1)).await.unwrap();
+    // What is imported while nobody makes checkpoints counts, too.
+    let more: Vec<_> = (21..=23).map(|height| blocks().at(height)).collect();
+    first.chain.append(&more).unwrap();
+
+    let second = World::over(journal, first.chain).await;
+    let restored = second.restored.get().copied().flatten().unwrap();
+    assert_eq!((restored.blocks_processed, restored.run_state), (1_023, RunState::Paused));
+    assert_eq!(second.status.borrow().blocks_processed, 1_023);
+    assert_eq!(second.status.borrow().last_checkpoint, Some(h(20)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_leaves_a_checkpoint_and_only_the_newest_of_stops_are_kept() {
+    let journal = JournalDouble::new([]);
+    let mut chain = Arc::new(ChainDouble::new([]));
+    for height in [0, 1, 3, 5, 7, 9] {
+        let world = World::over(Arc::clone(&journal), chain).await;
+        if height > 0 {
+            let from = world.chain.head().height.get() + 1;
+            let more: Vec<_> = (from..=height).map(|height| blocks().at(height)).collect();
+            world.chain.append(&more).unwrap();
+        }
+        world.tree.shutdown(Duration::from_secs(1)).await.unwrap();
+        chain = world.chain;
+    }
+    let (kept, _) = journal.checkpoints().unwrap();
+    let kept: Vec<_> = kept.iter().map(|c| (c.height.get(), c.kind)).collect();
+    assert_eq!(kept, [5, 7, 9].map(|height| (height, CheckpointKind::Stop)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn command_to_stop_leaves_a_checkpoint_at_once() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    world.head(7);
+    world.store.sync_stopped().unwrap();
+    assert_eq!(world.told().await, 7);
+    assert_eq!(world.kept().await, [(7, CheckpointKind::Stop)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_by_hand_too_many_is_refused_until_one_is_removed() {
+    let journal = JournalDouble::new([]);
+    let world = World::new(Arc::clone(&journal)).await;
+    world.head(5);
+    let claim = world.store.create().await.unwrap();
+    let full = (1..MANUAL_KEPT_MAX as u64)
+        .map(|above| Checkpoint { height: h(1_000 + above), ..claim.clone() });
+    full.for_each(|checkpoint| journal.put_checkpoint(&checkpoint).unwrap());
+    // The same again takes no room.
+    world.store.create().await.unwrap();
+    world.head(6);
+    let refused = world.store.create().await.unwrap_err();
+    assert!(matches!(refused, CheckpointError::Keep(KeepError::TooMany { .. })), "{refused:?}");
+    assert!(refused.to_string().contains("checkpoint remove"), "{refused}");
+    assert!(world.store.remove(h(5)).await.unwrap());
+    assert!(!world.store.remove(h(5)).await.unwrap());
+    assert_eq!(world.store.create().await.unwrap().height, h(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_and_foreign_checkpoints_are_set_aside_and_never_restored() {
+    let journal = JournalDouble::new([]);
+    let mut first = World::new(Arc::clone(&journal)).await;
+    status_at(&first, 20, Phase::Idle);
+    first.head(20);
+    first.told().await;
+    let honest = first.store.list().await.unwrap()[0].clone();
+    first.tree.shutdown(Duration::from_secs(1)).await.unwrap();
+    let lie = SyncProgress { blocks_processed: 999_999, ..honest.progress.unwrap() };
+    let lie = Checkpoint { progress: Some(lie), kind: MANUAL, ..honest.clone() };
+    let of_other_block = Checkpoint { root: blocks().at(19).root(), ..lie.clone() };
+    let of_other_chain = Checkpoint { chain: lie.root, height: h(15), ..lie.clone() };
+    let above = Checkpoint { height: h(70), ..lie.clone() };
+    for forged in [&of_other_block, &of_other_chain, &above] {
+        journal.put_checkpoint(forged).unwrap();
+    }
+    let second = World::over(Arc::clone(&journal), first.chain).await;
+    assert_eq!(second.restored.get().unwrap().unwrap().blocks_processed, 1_020);
+    let kept: Vec<_> = second.kept().await;
+    // The one above the head may come true.
+    assert_eq!(kept, [(20, PERIODIC), (20, CheckpointKind::Stop), (70, MANUAL)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_is_unverified_until_its_block_is_in_the_chain() {
+    let journal = JournalDouble::new([]);
+    let world = World::new(Arc::clone(&journal)).await;
+    world.head(30);
+    let made = world.store.create().await.unwrap();
+    let chain = Arc::new(ChainDouble::new([]));
+    let world = World::over(JournalDouble::new([]), Arc::clone(&chain)).await;
+    let false_claim = Checkpoint { root: made.parent, height: h(0), ..made.clone() };
+    let taken = world.store.take_in(vec![made.clone(), false_claim]).await.unwrap();
+    assert_eq!(taken[0].result, CheckpointCheck::AboveHead { head: h(0) });
+    assert!(taken[1].result.is_false());
+    let listed = world.store.list().await.unwrap();
+    assert_eq!(listed, [Checkpoint { verified: false, progress: None, ..made.clone() }]);
+    world.head(40);
+    let journal = Arc::clone(&world.journal);
+    world.tree.shutdown(Duration::from_secs(1)).await.unwrap();
+    let world = World::over(journal, chain).await;
+    let claim = world.store.list().await.unwrap().remove(0);
+    assert_eq!((claim.height, claim.kind, claim.verified), (h(30), MANUAL, true));
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use supervisors::{CallError, ChildHandle, SendError};
 
-use super::{Checkpoint, CheckpointMsg};
+use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointMsg, KeepError};
 use crate::{
-    ports::ChainError,
     reputation::StoredPeer,
     types::{Height, PeerId},
 };
@@ -18,9 +17,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Why the checkpoint store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The journal failed.
-    #[error("the journal failed")]
-    Journal(#[source] ChainError),
+    /// It could not be done.
+    #[error(transparent)]
+    Keep(KeepError),
     /// No answer came.
     #[error("the checkpoint store did not answer")]
     Unanswered(#[source] CallError),
@@ -46,6 +45,14 @@ impl CheckpointHandle {
         self.child.cast(CheckpointMsg::HeadMoved { head })
     }
 
+    /// See [`CheckpointMsg::SyncStopped`].
+    ///
+    /// # Errors
+    /// [`SendError`]; the store makes one at its own end.
+    pub fn sync_stopped(&self) -> Result<(), SendError> {
+        self.child.cast(CheckpointMsg::SyncStopped)
+    }
+
     /// Makes a checkpoint of the head.
     ///
     /// # Errors
@@ -60,6 +67,33 @@ impl CheckpointHandle {
     /// [`CheckpointError`].
     pub async fn list(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
         self.ask(|reply| CheckpointMsg::List { reply }).await
+    }
+
+    /// All checkpoints, each compared with the chain.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn check(&self) -> Result<CheckedJournal, CheckpointError> {
+        self.ask(|reply| CheckpointMsg::Check { reply }).await
+    }
+
+    /// Takes in claims, see [`super::take_in`].
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn take_in(
+        &self,
+        claims: Vec<Checkpoint>,
+    ) -> Result<Vec<CheckedCheckpoint>, CheckpointError> {
+        self.ask(|reply| CheckpointMsg::TakeIn { claims, reply }).await
+    }
+
+    /// Forgets a checkpoint that was made by hand, and says whether there was one.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn remove(&self, height: Height) -> Result<bool, CheckpointError> {
+        self.ask(|reply| CheckpointMsg::Remove { height, reply }).await
     }
 
     /// What is stored of peers, in no particular order. Records that fail their checks are
@@ -85,7 +119,7 @@ impl CheckpointHandle {
 
     async fn ask<T: Send + 'static>(
         &self,
-        message: impl FnOnce(ractor::RpcReplyPort<Result<T, ChainError>>) -> CheckpointMsg,
+        message: impl FnOnce(ractor::RpcReplyPort<Result<T, KeepError>>) -> CheckpointMsg,
     ) -> Result<T, CheckpointError> {
         // Siblings start after the checkpoint store, or are started again while it is: wait.
         self.child
@@ -96,6 +130,6 @@ impl CheckpointHandle {
             .call(message, ANSWER_DEADLINE)
             .await
             .map_err(CheckpointError::Unanswered)?
-            .map_err(CheckpointError::Journal)
+            .map_err(CheckpointError::Keep)
     }
 }

@@ -3,7 +3,7 @@
 use ractor::RpcReplyPort;
 use supervisors::Vital;
 
-use super::Checkpoint;
+use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, KeepError};
 use crate::{
     ports::ChainError,
     reputation::StoredPeer,
@@ -17,20 +17,41 @@ pub enum CheckpointMsg {
         /// The height of the head.
         head: Height,
     },
-    /// Make a checkpoint of the head.
+    /// The sync was told to stop: make a checkpoint of the head.
+    SyncStopped,
+    /// Make a checkpoint of the head, by hand.
     Create {
         /// Where it goes.
-        reply: RpcReplyPort<Result<Checkpoint, ChainError>>,
+        reply: RpcReplyPort<Result<Checkpoint, KeepError>>,
     },
     /// All checkpoints, in order of height.
     List {
         /// Where they go.
-        reply: RpcReplyPort<Result<Vec<Checkpoint>, ChainError>>,
+        reply: RpcReplyPort<Result<Vec<Checkpoint>, KeepError>>,
+    },
+    /// All checkpoints, each compared with the chain.
+    Check {
+        /// Where they go.
+        reply: RpcReplyPort<Result<CheckedJournal, KeepError>>,
+    },
+    /// Take in claims that were brought from elsewhere.
+    TakeIn {
+        /// Which.
+        claims: Vec<Checkpoint>,
+        /// Where goes what came of each.
+        reply: RpcReplyPort<Result<Vec<CheckedCheckpoint>, KeepError>>,
+    },
+    /// Forget a checkpoint that was made by hand.
+    Remove {
+        /// Its height.
+        height: Height,
+        /// Told whether there was one.
+        reply: RpcReplyPort<Result<bool, KeepError>>,
     },
     /// What is stored of peers.
     ReadPeers {
         /// Where it goes.
-        reply: RpcReplyPort<Result<Vec<StoredPeer>, ChainError>>,
+        reply: RpcReplyPort<Result<Vec<StoredPeer>, KeepError>>,
     },
     /// Store what is known of peers.
     StorePeers {
@@ -39,7 +60,7 @@ pub enum CheckpointMsg {
         /// Whose are to go.
         forgotten: Vec<PeerId>,
         /// Told when it would survive a power loss.
-        reply: RpcReplyPort<Result<(), ChainError>>,
+        reply: RpcReplyPort<Result<(), KeepError>>,
     },
     /// Work on the disk ended.
     Done {

@@ -9,6 +9,7 @@ use std::{
 
 use alys_sync::{
     adapters::sled::{ChainStore, OpenError, StoreOptions},
+    checkpoint::Recovery,
     consensus::{ChainSpec, ChainSpecError, Genesis, GenesisError},
     types::Multiaddr,
     wire::{
@@ -155,11 +156,33 @@ pub(crate) fn load_genesis(path: &Path) -> Result<Genesis, InputError> {
 /// genesis block in it. Blocks on disk.
 pub(crate) fn open_store(dir: &Path, genesis: &Genesis) -> Result<ChainStore, Ending> {
     let store = ChainStore::open(dir, genesis, StoreOptions::default()).map_err(refused)?;
+    keep_genesis(dir, genesis)?;
+    Ok(store)
+}
+
+/// The same, but where the head is damaged it goes on from a whole block, says so in the log, and
+/// returns what was done.
+pub(crate) fn open_store_recovering(
+    dir: &Path,
+    genesis: &Genesis,
+) -> Result<(ChainStore, Option<Recovery>), Ending> {
+    let (store, recovery) =
+        ChainStore::open_recovering(dir, genesis, StoreOptions::default()).map_err(refused)?;
+    if let Some(recovery) = &recovery {
+        let Recovery { damage, quarantine, .. } = recovery;
+        let moved = quarantine.as_ref().map(|moved| moved.dir.as_str());
+        tracing::warn!(%recovery, damage, moved_to = moved, "recovered from a damaged head");
+    }
+    keep_genesis(dir, genesis)?;
+    Ok((store, recovery))
+}
+
+fn keep_genesis(dir: &Path, genesis: &Genesis) -> Result<(), Ending> {
     let copy = dir.join(GENESIS_COPY);
     if !copy.exists() {
         write_genesis(&copy, genesis).map_err(Ending::failed)?;
     }
-    Ok(store)
+    Ok(())
 }
 
 /// Opens a data directory that exists, with the genesis block given or the one kept in it. Blocks

@@ -9,6 +9,7 @@
 
 mod bench;
 mod chain;
+mod checkpoint;
 mod connections;
 mod demo;
 mod ending;
@@ -18,6 +19,7 @@ mod logging;
 mod node;
 mod peak_memory;
 mod peers;
+mod place;
 mod progress;
 mod quota;
 mod run;
@@ -66,6 +68,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Status(status::StatusArgs),
     Peers(peers::PeersArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
     Chain(chain::ChainArgs),
     Bench(bench::BenchArgs),
 }
@@ -84,9 +87,12 @@ impl Command {
     const fn default_log(&self) -> &'static str {
         match self {
             Self::Run(_) | Self::Serve(_) => "info,libp2p=warn",
-            Self::Demo(_) | Self::Status(_) | Self::Peers(_) | Self::Chain(_) | Self::Bench(_) => {
-                "warn"
-            }
+            Self::Demo(_)
+            | Self::Status(_)
+            | Self::Peers(_)
+            | Self::Checkpoint(_)
+            | Self::Chain(_)
+            | Self::Bench(_) => "warn",
         }
     }
 
@@ -97,6 +103,7 @@ impl Command {
             Self::Serve(args) => serve::serve(args, context).await,
             Self::Status(args) => status::status(args).await,
             Self::Peers(args) => peers::peers(args).await,
+            Self::Checkpoint(args) => checkpoint::checkpoint(args).await,
             Self::Chain(args) => chain::chain(args, context).await,
             Self::Bench(args) => bench::bench(args, context).await,
         }

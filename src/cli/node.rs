@@ -32,7 +32,7 @@ use super::{
     blocking,
     ending::Ending,
     files::FileWhileRunning,
-    input::open_store,
+    input::open_store_recovering,
     peak_memory,
     progress::Progress,
     stop::Stop,
@@ -133,11 +133,11 @@ impl RunningNode {
         chain_of: impl FnOnce(ChainStore) -> Arc<dyn Chain>,
     ) -> Result<Self, Ending> {
         let (dir, genesis) = (plan.data_dir.clone(), plan.genesis.clone());
-        let (store, journal, key) = blocking(move || {
-            let store = open_store(&dir, &genesis)?;
+        let (store, recovery, journal, key) = blocking(move || {
+            let (store, recovery) = open_store_recovering(&dir, &genesis)?;
             let journal = store.records().map_err(Ending::failed)?;
             let key = load_or_create(&dir.join(NODE_KEY)).map_err(Ending::bad_input)?;
-            Ok((store, journal, key))
+            Ok((store, recovery, journal, key))
         })
         .await?;
         peak_memory::reset();
@@ -157,8 +157,9 @@ impl RunningNode {
         };
         let config = SyncConfig { seed, ..plan.config };
         let node = Arc::new(Node::start(config, ports).await.map_err(not_started)?);
-        let served = StatusServer::start(Arc::clone(&node), synthetic_payloads, plan.http).await;
-        let status_server = match served {
+        let served =
+            StatusServer::start(Arc::clone(&node), synthetic_payloads, recovery, plan.http);
+        let status_server = match served.await {
             Ok(server) => server,
             Err(error) => return Err(give_up(&node, Ending::bad_input(error)).await),
         };

@@ -9,13 +9,13 @@ use alys_sync::{
     types::PeerId,
 };
 use clap::{Args, Subcommand};
-use hyper::Uri;
 use serde_json::json;
 
 use super::{
     Answer, Ending, blocking,
     input::open_existing_store,
-    status::{address_if_running, not_told},
+    place::{NodeArgs, Place},
+    status::not_told,
 };
 
 const EXAMPLES: &str = "\
@@ -59,38 +59,6 @@ enum What {
         #[command(flatten)]
         node: NodeArgs,
     },
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct NodeArgs {
-    /// The data directory of the node, running or not
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Where a running node serves its status (its --http)
-    #[arg(long, value_name = "URL")]
-    url: Option<Uri>,
-}
-
-/// Where the peers are.
-enum Place {
-    Running(Uri),
-    Stopped(PathBuf),
-}
-
-impl NodeArgs {
-    async fn place(self) -> Result<Place, Ending> {
-        match (self.url, self.data_dir) {
-            (Some(url), _) => Ok(Place::Running(url)),
-            (None, dir) => {
-                let dir = dir.expect("the command line requires one of the two");
-                Ok(match address_if_running(&dir).await? {
-                    Some(url) => Place::Running(url),
-                    None => Place::Stopped(dir),
-                })
-            }
-        }
-    }
 }
 
 /// What is done to the peers of a node that does not run.

@@ -166,6 +166,9 @@ fn text(report: &NodeReport) -> String {
     if let Some(stall) = &sync.stalled {
         lines.insert(1, format!("stalled     {stall}"));
     }
+    if let Some(recovery) = &report.recovery {
+        lines.insert(1, format!("recovered   {recovery}"));
+    }
     if sync.eta_seconds.is_some() && sync.current_height < sync.target_height {
         lines.push(format!("ETA         {}", eta(sync)));
     }

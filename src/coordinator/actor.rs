@@ -73,7 +73,29 @@ pub struct State {
     production: Gate,
     last_checkpoint: Option<Height>,
     short_of: Vec<Shortage>,
+    /// What the status said when this incarnation began: counted on from there.
+    before: Before,
     probes: JoinSet<()>,
+}
+
+/// The counters of a status, and the height they are of.
+struct Before {
+    height: Height,
+    blocks_processed: u64,
+    blocks_failed: u64,
+}
+
+impl Before {
+    fn of(status: &SyncStatus) -> Self {
+        let SyncStatus { current_height: height, blocks_processed, blocks_failed, .. } = *status;
+        Self { height, blocks_processed, blocks_failed }
+    }
+
+    /// Blocks processed when the chain has come to `head`: each block counts once, whoever told of
+    /// it.
+    fn processed(&self, head: Height) -> u64 {
+        self.blocks_processed.saturating_add(head.blocks_above(self.height))
+    }
 }
 
 impl Actor for SyncCoordinator {
@@ -89,6 +111,8 @@ impl Actor for SyncCoordinator {
         let selector = Selector::new(args.selection, args.seed);
         let (genesis, head) = (args.chain.genesis(), args.chain.head());
         let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed);
+        let before = Before::of(&args.status.borrow());
+        let last_checkpoint = args.status.borrow().last_checkpoint;
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
         Ok(State {
             core,
@@ -96,8 +120,9 @@ impl Actor for SyncCoordinator {
             stalls: StallWatch::default(),
             gate: GateKeeper::default(),
             production: Gate::NotFollowing,
-            last_checkpoint: None,
+            last_checkpoint,
             short_of: Vec::new(),
+            before,
             probes: JoinSet::new(),
             args,
         })
@@ -315,6 +340,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
     };
     let stalled = state.stalls.stall(now, state.core.peers().usable.len());
     let eta = if stalled.is_none() { eta(state, now) } else { None };
+    let failed: u64 = state.core.peers().peers.iter().map(|peer| peer.failed_blocks).sum();
     SyncStatus {
         state_code: phase.code(),
         phase,
@@ -324,8 +350,9 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         head: head.root,
         target_height: target,
         target_given: state.core.given().is_some(),
-        blocks_processed: state.progress.blocks(),
-        blocks_failed: state.core.peers().peers.iter().map(|peer| peer.failed_blocks).sum(),
+        blocks_processed: state.before.processed(head.height),
+        // The peers' own figures last as long as the peers are known, which need not be for ever.
+        blocks_failed: failed.max(state.before.blocks_failed),
         blocks_per_second: rates.blocks,
         bytes_per_second: rates.bytes,
         rate_window_seconds: rates.window,

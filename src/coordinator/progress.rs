@@ -53,11 +53,6 @@ impl Progress {
         self.speed = None;
     }
 
-    /// Imported since the start. Unit: blocks.
-    pub(super) fn blocks(&self) -> u64 {
-        self.window.blocks()
-    }
-
     /// The speed over the stated window.
     pub(super) fn rates(&self, now: Duration) -> Rates {
         self.window.rates(now)

@@ -7,7 +7,7 @@ use crate::{
     reputation::PeerStatus,
     resilience::LinkCut,
     resources::Shortage,
-    types::{BlockRoot, Height},
+    types::{BlockRef, BlockRoot, Height},
 };
 
 /// The sync at one moment. Everything counts contiguous imported blocks, never through a hole.
@@ -30,7 +30,8 @@ pub struct SyncStatus {
     pub target_height: Height,
     /// Whether the target was given by an operator rather than found.
     pub target_given: bool,
-    /// Imported since the node started. Unit: blocks.
+    /// Imported since the sync of this chain began, over all restarts: a node that starts counts on
+    /// from its newest checkpoint. Unit: blocks.
     pub blocks_processed: u64,
     /// Delivered by peers and of no use: invalid, or of another height. Unit: blocks.
     pub blocks_failed: u64,
@@ -67,4 +68,36 @@ pub struct SyncStatus {
     pub short_of: Vec<Shortage>,
     /// Everybody known.
     pub peers: Vec<PeerStatus>,
+}
+
+impl SyncStatus {
+    /// Of a sync of the chain that begins with the block `genesis` and has come to `head`, before
+    /// anything is known.
+    pub(crate) fn at_start(genesis: BlockRoot, head: BlockRef) -> Self {
+        Self {
+            phase: Phase::Idle,
+            state_code: Phase::Idle.code(),
+            failure: None,
+            genesis,
+            current_height: head.height,
+            head: head.root,
+            target_height: Height::GENESIS,
+            target_given: false,
+            blocks_processed: 0,
+            blocks_failed: 0,
+            blocks_per_second: 0.0,
+            bytes_per_second: 0.0,
+            rate_window_seconds: 0.0,
+            eta_seconds: None,
+            eta_low_seconds: None,
+            eta_high_seconds: None,
+            stalled: None,
+            production: Gate::NotFollowing,
+            last_checkpoint: None,
+            usable_peers: 0,
+            link_cut: None,
+            short_of: Vec::new(),
+            peers: Vec::new(),
+        }
+    }
 }

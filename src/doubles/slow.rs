@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::ChainDouble;
 use crate::{
     adapters::memory::MemoryJournal,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, CheckpointKind},
     consensus::{LinkPoint, VerifiedBlock},
     ports::{BlockSource, Chain, ChainError, Journal},
     reputation::StoredPeer,
@@ -69,8 +69,16 @@ impl Journal for SlowJournal {
         self.journal.checkpoints()
     }
 
-    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
-        self.journal.remove_checkpoint(height)
+    fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
+        self.journal.remove_checkpoint(height, kind)
+    }
+
+    fn set_aside_damaged(&self) -> Result<Vec<ChainError>, ChainError> {
+        self.journal.set_aside_damaged()
+    }
+
+    fn set_aside(&self, height: Height, kind: CheckpointKind) -> Result<(), ChainError> {
+        self.journal.set_aside(height, kind)
     }
 
     fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {

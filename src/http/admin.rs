@@ -1,4 +1,5 @@
-//! `POST` and `DELETE /peers/{peer}/ban`: what an operator may change, from the machine itself.
+//! `POST` and `DELETE /peers/{peer}/ban`, and who may change anything at all: an operator, from the
+//! machine itself.
 //!
 //! There is no password, so two things stand for one: the connection must come from loopback, and
 //! the request must carry a header that no page in a browser can send to another site.
@@ -45,10 +46,15 @@ fn refused(code: StatusCode, why: impl Into<String>) -> Response {
     (code, Json(BanAnswer::Refused(why.into()))).into_response()
 }
 
+/// Why the request may change nothing, if it may not.
+pub(super) fn forbidden(from: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
+    let here = from.ip().to_canonical().is_loopback() && headers.contains_key(ADMIN_HEADER);
+    (!here).then_some("only the machine of the node may do that: use `alys-sync` there")
+}
+
 /// Whether the request may change anything, and whom it is about.
 fn admit(from: SocketAddr, headers: &HeaderMap, peer: &str) -> Result<PeerId, Box<Response>> {
-    if !from.ip().to_canonical().is_loopback() || !headers.contains_key(ADMIN_HEADER) {
-        let why = "only the machine of the node may change anything: use `alys-sync peers` there";
+    if let Some(why) = forbidden(from, headers) {
         return Err(Box::new(refused(StatusCode::FORBIDDEN, why)));
     }
     peer.parse().map_err(|error| {

@@ -1,4 +1,4 @@
-//! Asks a node for its status, or to keep a peer out or let it in.
+//! Asks a node for its status and its checkpoints, or to change something.
 
 use std::{io, time::Duration};
 
@@ -6,11 +6,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{Method, Request, StatusCode, Uri, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-use super::{ADMIN_HEADER, BanAnswer, BanRequest, NodeReport, STATUS_PATH, ban_path};
-use crate::types::PeerId;
+use super::{
+    ADMIN_HEADER, BanAnswer, BanRequest, CHECKPOINT_PATH, CHECKPOINTS_PATH, CheckpointAnswer,
+    NodeReport, STATUS_PATH, ban_path,
+};
+use crate::types::{Height, PeerId};
 
 /// How long the whole question may take. Unit: time. A node answers at once, or after the few
 /// seconds it waits for children that hang. Too low: a busy node seems dead. Too high: an operator
@@ -124,6 +127,44 @@ pub async fn lift_ban(url: &Uri, peer: PeerId) -> Result<BanAnswer, AskError> {
     ask(url, Method::DELETE, ban_path(peer), Bytes::new()).await
 }
 
+/// All checkpoints of the node at `url`, each compared with its chain.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn check_checkpoints(url: &Uri) -> Result<CheckpointAnswer, AskError> {
+    ask(url, Method::GET, CHECKPOINTS_PATH.to_owned(), Bytes::new()).await
+}
+
+/// Has the node at `url` make a checkpoint of its head.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn create_checkpoint(url: &Uri) -> Result<CheckpointAnswer, AskError> {
+    ask(url, Method::POST, CHECKPOINT_PATH.to_owned(), Bytes::new()).await
+}
+
+/// Has the node at `url` take in the claims of an exported file.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn import_checkpoints(url: &Uri, export: Vec<u8>) -> Result<CheckpointAnswer, AskError> {
+    ask(url, Method::POST, CHECKPOINTS_PATH.to_owned(), export.into()).await
+}
+
+/// Has the node at `url` forget the checkpoint that was made by hand at `height`.
+///
+/// # Errors
+/// [`AskError`], after at most 15 s.
+pub async fn remove_checkpoint(url: &Uri, height: Height) -> Result<CheckpointAnswer, AskError> {
+    ask(url, Method::DELETE, format!("{CHECKPOINT_PATH}/{height}"), Bytes::new()).await
+}
+
+/// How every answer of a node that is a refusal looks.
+#[derive(Deserialize)]
+struct Refusal {
+    refused: String,
+}
+
 async fn ask<T: DeserializeOwned>(
     url: &Uri,
     method: Method,
@@ -178,10 +219,7 @@ async fn exchange(
     if code == StatusCode::OK {
         return Ok(body);
     }
-    let text = match serde_json::from_slice(&body) {
-        Ok(BanAnswer::Refused(text)) => Some(text),
-        Ok(BanAnswer::Banned(_) | BanAnswer::Lifted | BanAnswer::NotBanned) | Err(_) => None,
-    };
+    let text = serde_json::from_slice(&body).ok().map(|Refusal { refused }| refused);
     let (authority, path) = (authority.to_owned(), path.to_owned());
     Err(AskError::Refused { authority, path, code, text })
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use supervisors::{ChildStatus, ChildView};
 
 use crate::{
+    checkpoint::Recovery,
     coordinator::SyncStatus,
     flow::BudgetGauge,
     node::Node,
@@ -37,6 +38,9 @@ pub struct NodeReport {
     pub listening: Vec<Multiaddr>,
     /// The chain's execution payloads are made up, so their hashes are not checked.
     pub synthetic_payloads: bool,
+    /// What was done about a damaged head when the node started; none if it was whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recovery: Option<Recovery>,
 }
 
 /// One child of the supervision tree.
@@ -96,7 +100,7 @@ pub struct BreakerReport {
 impl NodeReport {
     /// The report of `node` as of now. Waits a few seconds at most for children that do not answer,
     /// and goes on without them.
-    pub async fn of(node: &Node, synthetic_payloads: bool) -> Self {
+    pub async fn of(node: &Node, synthetic_payloads: bool, recovery: Option<&Recovery>) -> Self {
         let (children, window, listening) =
             tokio::join!(node.children(), node.window(), node.listening());
         let children = children.unwrap_or_default();
@@ -111,6 +115,7 @@ impl NodeReport {
             breakers: BreakersReport::of(node),
             listening: listening.unwrap_or_default(),
             synthetic_payloads,
+            recovery: recovery.cloned(),
         }
     }
 }
@@ -169,11 +174,36 @@ mod tests {
 
     use super::*;
     use crate::{
+        checkpoint::{
+            CheckpointCheck, CheckpointKind, Quarantine, RecoveredBy, SkipReason, SkippedCheckpoint,
+        },
         coordinator::{FailureReason, Gate, Phase, Stall, StallReason},
         resilience::{CutSign, LinkCut},
         resources::Shortage,
-        types::{BlockRoot, Height},
+        types::{BlockRef, BlockRoot, Height},
     };
+
+    fn recovery() -> Recovery {
+        let (from, root) = (Height::new(70), BlockRoot::ZERO);
+        Recovery {
+            from,
+            damage: "its record is damaged".to_owned(),
+            to: BlockRef { height: Height::new(50), root },
+            by: RecoveredBy::Checkpoint { height: Height::new(50), kind: CheckpointKind::Stop },
+            skipped: vec![
+                SkippedCheckpoint { height: None, why: SkipReason::Damaged("how".to_owned()) },
+                SkippedCheckpoint {
+                    height: Some(from),
+                    why: SkipReason::DoesNotHold(CheckpointCheck::OtherBlock { ours: root }),
+                },
+            ],
+            quarantine: Some(Quarantine {
+                dir: "quarantine/0001".to_owned(),
+                bytes_kept: 3,
+                bytes_dropped: 4,
+            }),
+        }
+    }
 
     #[test]
     fn report_round_trips_as_json_in_every_phase() {
@@ -235,6 +265,7 @@ mod tests {
                 },
                 listening: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
                 synthetic_payloads: true,
+                recovery: Some(recovery()),
             };
             let text = serde_json::to_string(&report).unwrap();
             assert_eq!(serde_json::from_str::<NodeReport>(&text).unwrap(), report, "{text}");

@@ -1,16 +1,21 @@
-//! Answers `GET /status`, and the requests of [`super::admin`].
+//! Answers `GET /status`, and the requests of [`super::admin`] and [`super::checkpoints`].
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::State,
-    routing::{get, post},
+    extract::{DefaultBodyLimit, State},
+    routing::{delete, get, post},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{NodeReport, STATUS_PATH, admin, ban_path};
-use crate::node::Node;
+use super::{
+    CHECKPOINT_PATH, CHECKPOINTS_PATH, NodeReport, STATUS_PATH, admin, ban_path, checkpoints,
+};
+use crate::{
+    checkpoint::{EXPORT_BYTES_MAX, Recovery},
+    node::Node,
+};
 
 /// Why the status cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,7 @@ pub enum ServeError {
 pub(super) struct Served {
     pub(super) node: Arc<Node>,
     synthetic_payloads: bool,
+    recovery: Option<Arc<Recovery>>,
 }
 
 /// A server of the status. Dropping it closes the port and cuts off answers under way.
@@ -41,13 +47,15 @@ pub struct StatusServer {
 }
 
 impl StatusServer {
-    /// Serves the status of `node` on `address`; port 0 means a free one.
+    /// Serves the status of `node` on `address`; port 0 means a free one. `recovery`: what was done
+    /// when its data directory was opened.
     ///
     /// # Errors
     /// [`ServeError::Listen`].
     pub async fn start(
         node: Arc<Node>,
         synthetic_payloads: bool,
+        recovery: Option<Recovery>,
         address: SocketAddr,
     ) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Listen { address, source };
@@ -56,10 +64,14 @@ impl StatusServer {
         if !bound.ip().is_loopback() {
             tracing::warn!(address = %bound, "whoever reaches this address can read the status");
         }
-        let served = Served { node, synthetic_payloads };
+        let served = Served { node, synthetic_payloads, recovery: recovery.map(Arc::new) };
         let app = Router::new()
             .route(STATUS_PATH, get(status))
             .route(&ban_path("{peer}"), post(admin::ban).delete(admin::lift))
+            .route(CHECKPOINTS_PATH, get(checkpoints::list).post(checkpoints::take_in))
+            .route(CHECKPOINT_PATH, post(checkpoints::create))
+            .route(&format!("{CHECKPOINT_PATH}/{{height}}"), delete(checkpoints::remove))
+            .layer(DefaultBodyLimit::max(EXPORT_BYTES_MAX))
             .with_state(served)
             .into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move {
@@ -83,5 +95,5 @@ impl Drop for StatusServer {
 }
 
 async fn status(State(served): State<Served>) -> Json<NodeReport> {
-    Json(NodeReport::of(&served.node, served.synthetic_payloads).await)
+    Json(NodeReport::of(&served.node, served.synthetic_payloads, served.recovery.as_deref()).await)
 }

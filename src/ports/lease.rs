@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{BlockSource, Chain, ChainError, Journal};
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, CheckpointKind},
     consensus::{LinkPoint, VerifiedBlock},
     reputation::StoredPeer,
     types::{BlockRef, BlockRoot, Height, PeerId},
@@ -94,8 +94,16 @@ impl Journal for Lent<dyn Journal> {
         self.port.checkpoints()
     }
 
-    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
-        self.port.remove_checkpoint(height)
+    fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
+        self.port.remove_checkpoint(height, kind)
+    }
+
+    fn set_aside_damaged(&self) -> Result<Vec<ChainError>, ChainError> {
+        self.port.set_aside_damaged()
+    }
+
+    fn set_aside(&self, height: Height, kind: CheckpointKind) -> Result<(), ChainError> {
+        self.port.set_aside(height, kind)
     }
 
     fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {

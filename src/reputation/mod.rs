@@ -33,7 +33,7 @@ pub use ban::{Ban, BanReason};
 pub use evidence::{CleanReply, Evidence};
 pub use handle::ReputationHandle;
 pub use message::ReputationMsg;
-pub use record::StoredPeer;
+pub use record::{STORED_PEER_VERSION, StoredPeer};
 pub use score::ScoreWeights;
 pub use settings::ReputationSettings;
 pub use stopped::StoppedPeers;

@@ -195,6 +195,9 @@ impl Record {
     }
 }
 
+/// The version of [`StoredPeer`]: one that is encoded differently needs the next.
+pub const STORED_PEER_VERSION: u8 = 1;
+
 /// What is stored of one peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredPeer {

@@ -12,6 +12,6 @@ mod transport;
 pub use block_ref::BlockRef;
 pub use height::{Height, HeightRange};
 pub use libp2p::{Multiaddr, PeerId};
-pub use root::{BlockRoot, ExecutionHash, ParseHashError};
+pub use root::{BlockRoot, ExecutionHash, ParseHashError, StateRoot};
 pub use slot::Slot;
 pub use transport::Transport;

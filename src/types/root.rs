@@ -1,4 +1,4 @@
-//! 32-byte hashes that must not be mixed up: of consensus blocks and of execution blocks.
+//! 32-byte hashes that must not be mixed up: of consensus blocks, execution blocks and states.
 
 use std::{fmt, str::FromStr};
 
@@ -76,6 +76,11 @@ hash_type! {
 hash_type! {
     /// The identity of an execution block: keccak-256 of the RLP of its header.
     ExecutionHash
+}
+
+hash_type! {
+    /// The state of the execution side after a block: the root of its tree.
+    StateRoot
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod bad_input;
 mod bench;
 mod chain;
+mod checkpoint;
 mod demo;
 mod peers;
 mod run;

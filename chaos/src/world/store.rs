@@ -10,7 +10,7 @@ use std::{
 
 use alys_sync::{
     adapters::memory::{MemoryChain, MemoryJournal},
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, CheckpointKind},
     consensus::{LinkPoint, VerifiedBlock},
     ports::{BlockSource, Chain, ChainError, Journal},
     reputation::StoredPeer,
@@ -151,9 +151,19 @@ impl Journal for RecordingJournal {
         self.journal.checkpoints()
     }
 
-    fn remove_checkpoint(&self, height: Height) -> Result<(), ChainError> {
+    fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
         self.turnstile.pass();
-        self.journal.remove_checkpoint(height)
+        self.journal.remove_checkpoint(height, kind)
+    }
+
+    fn set_aside_damaged(&self) -> Result<Vec<ChainError>, ChainError> {
+        self.turnstile.pass();
+        self.journal.set_aside_damaged()
+    }
+
+    fn set_aside(&self, height: Height, kind: CheckpointKind) -> Result<(), ChainError> {
+        self.turnstile.pass();
+        self.journal.set_aside(height, kind)
     }
 
     fn store_peers(&self, changed: &[StoredPeer], forgotten: &[PeerId]) -> Result<(), ChainError> {

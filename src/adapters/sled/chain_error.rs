@@ -62,8 +62,13 @@ impl From<RecordStoreError> for ChainError {
     }
 }
 
+/// The damage of a record that was listed, which is not the listing's.
+pub(super) fn damage_of(error: &RecordStoreError) -> ChainError {
+    ChainError::Corrupt(in_full(error))
+}
+
 /// The error with its causes, since the port carries text.
-fn in_full(error: &dyn Error) -> String {
+pub(super) fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -15,10 +15,11 @@ use bytes::Bytes;
 use super::{
     IndexError, OpenError, RecordStore,
     index::{Entry, Index},
-    opening::{self, Opened, check_block},
+    opening::{self, Opened, Start, check_block},
     segments::{SegmentReader, SegmentWriter},
 };
 use crate::{
+    checkpoint::Recovery,
     consensus::{Genesis, LinkPoint, VerifiedBlock, links},
     ports::{BlockSource, Chain, ChainError},
     types::{BlockRef, BlockRoot, Height},
@@ -73,7 +74,24 @@ impl ChainStore {
     /// # Errors
     /// Each [`OpenError`]; nothing that was committed was changed or removed then.
     pub fn open(dir: &Path, genesis: &Genesis, options: StoreOptions) -> Result<Self, OpenError> {
-        Ok(Self::with(genesis, opening::open(dir, genesis, options, None)?))
+        Ok(Self::with(genesis, opening::open(dir, genesis, options, Start::AtHead)?))
+    }
+
+    /// Opens a data directory like [`ChainStore::open`], and goes on from a whole block where the
+    /// head is damaged: what was done then is the second value. What the head no longer covers was
+    /// moved to `quarantine/` in the directory.
+    ///
+    /// # Errors
+    /// Each [`OpenError`] when there is nothing to go on from; nothing that was committed was
+    /// changed or removed then.
+    pub fn open_recovering(
+        dir: &Path,
+        genesis: &Genesis,
+        options: StoreOptions,
+    ) -> Result<(Self, Option<Recovery>), OpenError> {
+        let mut opened = opening::open(dir, genesis, options, Start::Recovering)?;
+        let recovery = opened.recovery.take();
+        Ok((Self::with(genesis, opened), recovery))
     }
 
     /// Opens a data directory with the block at `head` as its head and forgets everything above,
@@ -87,7 +105,7 @@ impl ChainStore {
         options: StoreOptions,
         head: Height,
     ) -> Result<Self, OpenError> {
-        Ok(Self::with(genesis, opening::open(dir, genesis, options, Some(head))?))
+        Ok(Self::with(genesis, opening::open(dir, genesis, options, Start::LoweredTo(head))?))
     }
 
     /// The small records kept beside the chain.
@@ -114,7 +132,7 @@ impl ChainStore {
     }
 
     fn with(genesis: &Genesis, opened: Opened) -> Self {
-        let Opened { index, reader, writer, head, oldest } = opened;
+        let Opened { index, reader, writer, head, oldest, recovery: _ } = opened;
         let shared = Shared {
             genesis: genesis.root(),
             index,
@@ -266,7 +284,7 @@ impl Chain for ChainStore {
         slot.ready()?;
         self.shared.in_range(height)?;
         // The directory opens at this block from now on, so it has to be whole.
-        let entry = check_block(&self.shared.index, &self.shared.reader, height)?;
+        let (entry, _) = check_block(&self.shared.index, &self.shared.reader, height)?;
         let head = entry.link_point(height);
         if height < self.shared.published().head.height {
             let _alone = self.shared.alone();

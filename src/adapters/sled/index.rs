@@ -4,6 +4,8 @@
 //! in one transaction; entries above the head mean nothing and are removed when they are found.
 //! Every value carries a checksum of its own, and one that fails it is an error, never a guess.
 
+mod marks;
+
 use std::sync::Arc;
 
 use ::sled::{
@@ -32,10 +34,6 @@ const STATE_BYTES_MAX: u32 = 1024;
 const IDENTITY: &str = "identity";
 const HEAD: &str = "head";
 const OLDEST: &str = "oldest";
-
-/// There while what is above the head is being removed, in whatever order: whoever opens the store
-/// meanwhile has to finish it.
-const CUTTING: &str = "cutting";
 
 /// Bytes of an entry: file number, offset, length, root, execution hash, checksum.
 const ENTRY_BYTES: usize = 4 + 8 + 4 + 32 + 32 + 4;
@@ -186,34 +184,14 @@ impl Index {
         self.commit(Batch::default(), first, entries)
     }
 
-    /// Makes a block below the head the head, durably, and notes that what is above it is to go:
-    /// its entries by [`Index::forget_above`], its bodies, at last the note by [`Index::end_cut`].
+    /// The highest height that has an entry, whatever is in it.
     ///
     /// # Errors
     /// [`IndexError::Io`], [`IndexError::Damaged`].
-    pub(super) fn lower_head(&self, head: BlockRef) -> Result<(), IndexError> {
-        let mut state = Batch::default();
-        put(&mut state, HEAD, &head)?;
-        put(&mut state, CUTTING, &head)?;
-        self.state.apply_batch(state).map_err(IndexError::from_sled("writing"))?;
-        self.database.make_durable()
-    }
-
-    /// Whether a cut was begun and not ended.
-    ///
-    /// # Errors
-    /// [`IndexError::BadRecord`], [`IndexError::Io`], [`IndexError::Damaged`].
-    pub(super) fn is_cutting(&self) -> Result<bool, IndexError> {
-        Ok(self.find::<BlockRef>(CUTTING)?.is_some())
-    }
-
-    /// Notes that nothing is left above the head, durably.
-    ///
-    /// # Errors
-    /// [`IndexError::Io`], [`IndexError::Damaged`].
-    pub(super) fn end_cut(&self) -> Result<(), IndexError> {
-        self.state.remove(CUTTING).map_err(IndexError::from_sled("writing"))?;
-        self.database.make_durable()
+    pub(super) fn highest(&self) -> Result<Option<Height>, IndexError> {
+        let last = self.heights.last().map_err(IndexError::from_sled("reading"))?;
+        let height = |key: ::sled::IVec| key.as_ref().try_into().map(u64::from_be_bytes).ok();
+        Ok(last.and_then(|(key, _)| height(key)).map(Height::new))
     }
 
     /// Removes what an earlier, higher head left behind, durably. Cheap when that is nothing.

@@ -3,13 +3,16 @@
 //! Owns a data directory: who may use it, what lies where, and what is durable when. Knows no rule
 //! of sync or consensus beyond the link of a block to its parent, which it checks again as a fence
 //! against a writer that lost its place. Damage on the disk is a typed error that names the file;
-//! it is never repaired by guessing and nothing that was committed is deleted because of it.
+//! it is never repaired by guessing and nothing that was committed is deleted because of it. Who
+//! asks for it gets a chain that goes on from a whole block below a damaged head
+//! ([`ChainStore::open_recovering`]).
 //!
 //! ```text
 //! alys-sync.json       layout version and chain: says that the directory is ours
 //! LOCK                 held by the process that uses it
 //! blocks/00000001.seg  bodies as they were received, each with length and checksum
 //! index/               the database: heights, roots, head, small records
+//! quarantine/0001/     bytes that a recovery moved out of the chain; nothing reads them
 //! ```
 //! The order of an append: bodies written, bodies synced, then entries and head in one transaction,
 //! flushed and synced; only then it returns. When the directory is opened, whole blocks that a
@@ -24,8 +27,10 @@ mod index;
 mod journal;
 mod open_error;
 mod opening;
+mod quarantine;
 mod record;
 mod record_store;
+mod recovering;
 mod segments;
 mod tail;
 #[cfg(test)]

@@ -165,7 +165,8 @@ impl fmt::Display for Advice {
         match self.0 {
             Some(good) => write!(
                 f,
-                "truncate the chain to {good}, the newest block that is whole (`alys-sync chain \
+                "`alys-sync run` goes on from a whole block by itself; or truncate the chain to \
+                 {good}, the newest block that is whole (`alys-sync chain \
                  truncate --to {good}`), or move the directory away and sync again"
             ),
             None => f.write_str("move the directory away and sync again"),

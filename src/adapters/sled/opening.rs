@@ -2,7 +2,8 @@
 //!
 //! Takes the same time for every length of chain: only what lies behind the head is looked at,
 //! which is nothing unless the process died in the middle of an append, or the index was lost.
-//! Nothing that was committed is removed, whatever is found.
+//! Nothing that was committed is removed, whatever is found, unless the caller said so: then by
+//! [`super::recovering`], into a quarantine, or by lowering the head.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,6 +16,7 @@ use super::{
     database::{Database, IndexError},
     index::{Entry, Identity, Index},
     open_error::BlockDamage,
+    quarantine,
     segments::{
         HEADER_BYTES, Location, RECORD_HEADER_BYTES, SegmentError, SegmentLimits, SegmentReader,
         SegmentWriter,
@@ -22,20 +24,27 @@ use super::{
     tail::{Tail, TailError},
 };
 use crate::{
+    checkpoint::{NEAR_BLOCKS_MAX, Recovery},
     consensus::{Genesis, LinkPoint},
     types::{BlockRef, Height},
     wire::block::{BLOCK_BYTES_MAX, EncodedBlock},
 };
 
-/// How far below a damaged head a whole block is looked for. Unit: blocks. Source: an append is at
-/// most about this long, so damage by one torn write is passed. Too low: the operator is told to
-/// sync everything again. Too high: a disk that fails everywhere delays the message.
-const SEARCH_BLOCKS_MAX: u64 = 1024;
-
 /// The longest block stored. Source: the longest that can be received.
 #[expect(clippy::cast_possible_truncation, reason = "a mebibyte, checked by the assertion below")]
 pub(super) const BLOCK_MAX: u32 = BLOCK_BYTES_MAX as u32;
 const _: () = assert!(BLOCK_BYTES_MAX < 1 << 31);
+
+/// Where a data directory is to open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At its head, which has to be whole.
+    AtHead,
+    /// At its head, or where a recovery finds a whole block.
+    Recovering,
+    /// At this height: what is above it is forgotten.
+    LoweredTo(Height),
+}
 
 /// An open data directory, checked.
 pub(super) struct Opened {
@@ -44,10 +53,11 @@ pub(super) struct Opened {
     pub(super) writer: SegmentWriter,
     pub(super) head: LinkPoint,
     pub(super) oldest: Height,
+    /// What was done about a damaged head.
+    pub(super) recovery: Option<Recovery>,
 }
 
-/// Opens or makes the data directory `dir`. With `head`, the chain is truncated to that height
-/// first, even though what is above it may be damaged.
+/// Opens or makes the data directory `dir`.
 ///
 /// # Errors
 /// Each [`OpenError`].
@@ -55,7 +65,7 @@ pub(super) fn open(
     dir: &Path,
     genesis: &Genesis,
     options: StoreOptions,
-    head: Option<Height>,
+    start: Start,
 ) -> Result<Opened, OpenError> {
     let lock = data_dir::claim(dir, genesis.root())?;
     let opening = Opening {
@@ -75,17 +85,18 @@ pub(super) fn open(
         opening.check_identity(identity, genesis)?;
     } else if opening.index_genesis(&index, genesis)? {
         // All blocks are behind what the new index knows: take them in before any is cut.
-        drop(opening.resume(index.clone(), None)?);
+        drop(opening.resume(index.clone(), Start::AtHead)?);
     } else {
         opening.create(&index, genesis)?;
     }
-    opening.resume(index, head)
+    opening.resume(index, start)
 }
 
-struct Opening<'a> {
-    dir: &'a Path,
+/// A data directory being opened.
+pub(super) struct Opening<'a> {
+    pub(super) dir: &'a Path,
     index_dir: PathBuf,
-    blocks_dir: PathBuf,
+    pub(super) blocks_dir: PathBuf,
     limits: SegmentLimits,
 }
 
@@ -125,18 +136,19 @@ impl Opening<'_> {
         index.create(identity, entry).map_err(|error| self.index_error(error))
     }
 
-    fn resume(&self, index: Index, lower_to: Option<Height>) -> Result<Opened, OpenError> {
+    fn resume(&self, index: Index, start: Start) -> Result<Opened, OpenError> {
         let failed = |error| self.index_error(error);
-        let (mut head, oldest) = (index.head().map_err(failed)?, index.oldest().map_err(failed)?);
+        let oldest = index.oldest().map_err(failed)?;
         let reader = self.reader();
-        if let Some(height) = lower_to {
-            if height < oldest || height > head.height {
-                return Err(OpenError::OutOfRange { height, oldest, head: head.height });
+        let mut recovery = match start {
+            Start::AtHead => None,
+            Start::Recovering => self.recover(&index, &reader, oldest)?,
+            Start::LoweredTo(height) => {
+                self.lower(&index, &reader, height, oldest)?;
+                None
             }
-            let entry = self.check_head(&index, &reader, height, oldest)?;
-            head = BlockRef { height, root: entry.root };
-            index.lower_head(head).map_err(failed)?;
-        }
+        };
+        let head = index.head().map_err(failed)?;
         let entry = self.check_head(&index, &reader, head.height, oldest)?;
         if entry.root != head.root {
             return Err(failed(IndexError::BadEntry { height: head.height }));
@@ -151,6 +163,13 @@ impl Opening<'_> {
                 TailError::Segment(error) => self.segment_error(error),
             })?;
         }
+        let recovering = index.is_recovering().map_err(failed)?;
+        if recovering {
+            let moved = quarantine::move_behind(self.dir, &self.blocks_dir, &tail.location)?;
+            if let Some(recovery) = &mut recovery {
+                (recovery.to, recovery.quarantine) = (tail.head.block_ref(), moved);
+            }
+        }
         let writer = SegmentWriter::open(self.blocks_dir.clone(), self.limits, &tail.location);
         let (writer, cut) = writer.map_err(|error| self.segment_error(error))?;
         // It may hold files that were just removed.
@@ -158,8 +177,28 @@ impl Opening<'_> {
         if cutting {
             index.end_cut().map_err(failed)?;
         }
-        tail.report(head.height, cut);
-        Ok(Opened { head: tail.head, index, reader, writer, oldest })
+        if recovering {
+            index.end_recovery().map_err(failed)?;
+        } else {
+            tail.report(head.height, cut);
+        }
+        Ok(Opened { head: tail.head, index, reader, writer, oldest, recovery })
+    }
+
+    fn lower(
+        &self,
+        index: &Index,
+        reader: &SegmentReader,
+        height: Height,
+        oldest: Height,
+    ) -> Result<(), OpenError> {
+        let head = index.head().map_err(|error| self.index_error(error))?.height;
+        if height < oldest || height > head {
+            return Err(OpenError::OutOfRange { height, oldest, head });
+        }
+        let entry = self.check_head(index, reader, height, oldest)?;
+        let lowered = index.lower_head(BlockRef { height, root: entry.root });
+        lowered.map_err(|error| self.index_error(error))
     }
 
     fn check_identity(&self, identity: Identity, genesis: &Genesis) -> Result<(), OpenError> {
@@ -183,34 +222,46 @@ impl Opening<'_> {
         oldest: Height,
     ) -> Result<Entry, OpenError> {
         let damage = match check_block(index, reader, height) {
-            Ok(entry) => return Ok(entry),
-            Err(BlockDamage::Record(error @ SegmentError::Io { .. })) => {
-                return Err(self.segment_error(error));
-            }
-            Err(BlockDamage::Entry(error @ IndexError::Io { .. })) => {
-                return Err(self.index_error(error));
-            }
-            Err(
-                damage @ (BlockDamage::Entry(_)
-                | BlockDamage::Record(_)
-                | BlockDamage::Encoding(_)
-                | BlockDamage::OtherBlock { .. }),
-            ) => damage,
+            Ok((entry, _)) => return Ok(entry),
+            Err(damage) => self.unless_unreadable(damage)?,
         };
-        let file = index.entry(height).map(|entry| reader.path(&entry.location));
-        let file = file.unwrap_or_else(|_| self.index_dir.clone());
-        let below = (1..=SEARCH_BLOCKS_MAX).map_while(|down| height.checked_sub(down));
+        let below = (1..=NEAR_BLOCKS_MAX).map_while(|down| height.checked_sub(down));
         let good = below
             .take_while(|below| *below >= oldest)
             .find(|below| check_block(index, reader, *below).is_ok());
-        Err(OpenError::CorruptBlock { height, file, good, damage: Box::new(damage) })
+        Err(self.corrupt_block(index, reader, height, good, damage))
+    }
+
+    /// The damage, if it is one: what the system cannot read need not be damaged.
+    pub(super) fn unless_unreadable(&self, damage: BlockDamage) -> Result<BlockDamage, OpenError> {
+        match damage {
+            BlockDamage::Record(error @ SegmentError::Io { .. }) => Err(self.segment_error(error)),
+            BlockDamage::Entry(error @ IndexError::Io { .. }) => Err(self.index_error(error)),
+            BlockDamage::Entry(_)
+            | BlockDamage::Record(_)
+            | BlockDamage::Encoding(_)
+            | BlockDamage::OtherBlock { .. } => Ok(damage),
+        }
+    }
+
+    pub(super) fn corrupt_block(
+        &self,
+        index: &Index,
+        reader: &SegmentReader,
+        height: Height,
+        good: Option<Height>,
+        damage: BlockDamage,
+    ) -> OpenError {
+        let file = index.entry(height).map(|entry| reader.path(&entry.location));
+        let file = file.unwrap_or_else(|_| self.index_dir.clone());
+        OpenError::CorruptBlock { height, file, good, damage: Box::new(damage) }
     }
 
     fn reader(&self) -> SegmentReader {
         SegmentReader::new(self.blocks_dir.clone(), BLOCK_MAX)
     }
 
-    fn index_error(&self, error: IndexError) -> OpenError {
+    pub(super) fn index_error(&self, error: IndexError) -> OpenError {
         match error {
             IndexError::Io { action, source } => {
                 OpenError::Io { action, path: self.index_dir.clone(), source }
@@ -225,7 +276,7 @@ impl Opening<'_> {
         }
     }
 
-    fn segment_error(&self, error: SegmentError) -> OpenError {
+    pub(super) fn segment_error(&self, error: SegmentError) -> OpenError {
         match error {
             SegmentError::Io { action, file, source } => {
                 OpenError::Io { action, path: file, source }
@@ -245,7 +296,7 @@ impl Opening<'_> {
     }
 }
 
-/// The entry of the block at `height`, after everything that can be checked about it was: the
+/// The block at `height` with its entry, after everything that can be checked about it was: the
 /// entry, the record, the encoding, and that the root is the one the index names.
 ///
 /// # Errors
@@ -254,14 +305,14 @@ pub(super) fn check_block(
     index: &Index,
     reader: &SegmentReader,
     height: Height,
-) -> Result<Entry, BlockDamage> {
+) -> Result<(Entry, EncodedBlock), BlockDamage> {
     let entry = index.entry(height)?;
-    for raw in reader.read(&[entry.location])? {
-        let block = EncodedBlock::decode(raw)?;
-        let indexed = BlockRef { height, root: entry.root };
-        if block.block_ref() != indexed {
-            return Err(BlockDamage::OtherBlock { found: block.block_ref(), indexed });
-        }
+    let raw = reader.read(&[entry.location])?.into_iter().next();
+    // One location has one record; without it there would be no bytes, and so no block.
+    let block = EncodedBlock::decode(raw.unwrap_or_default())?;
+    let indexed = BlockRef { height, root: entry.root };
+    if block.block_ref() != indexed {
+        return Err(BlockDamage::OtherBlock { found: block.block_ref(), indexed });
     }
-    Ok(entry)
+    Ok((entry, block))
 }

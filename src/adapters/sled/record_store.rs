@@ -7,7 +7,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ::sled::Tree;
+use ::sled::{Batch, Tree};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -186,12 +186,51 @@ impl RecordStore {
         Ok(self.records.remove(path).map_err(IndexError::from_sled("writing"))?.is_some())
     }
 
+    /// Moves a record to another kind as it is, whatever it holds, and says whether there was one:
+    /// it is not read as one of its kind any more, and nothing of it is lost. Durable after
+    /// [`RecordStore::flush`].
+    ///
+    /// # Errors
+    /// [`RecordStoreError::Index`].
+    pub fn set_aside(
+        &self,
+        kind: RecordKind,
+        key: &RecordKey,
+        to: RecordKind,
+    ) -> Result<bool, RecordStoreError> {
+        // Not ours to limit: a key that is too long is there all the same.
+        let from = [&kind.prefix(), key.as_bytes()].concat();
+        let found = self.records.get(&from).map_err(IndexError::from_sled("reading"))?;
+        let Some(record) = found else { return Ok(false) };
+        // Under its checksum as well, so that one that was there before stays.
+        let checksum = crc32fast::hash(&record).to_be_bytes();
+        let mut batch = Batch::default();
+        batch.insert([&to.prefix(), key.as_bytes(), &checksum].concat(), record);
+        batch.remove(from);
+        self.records.apply_batch(batch).map_err(IndexError::from_sled("writing"))?;
+        Ok(true)
+    }
+
     /// Makes every write that returned before this call survive a power loss.
     ///
     /// # Errors
     /// [`RecordStoreError::Index`].
     pub fn flush(&self) -> Result<(), RecordStoreError> {
         Ok(self.database.make_durable()?)
+    }
+}
+
+#[cfg(test)]
+impl RecordStore {
+    /// Writes bytes that need be no record.
+    pub(super) fn put_raw(&self, kind: RecordKind, key: &RecordKey, bytes: &[u8]) {
+        self.records.insert(path(kind, key).unwrap(), bytes).unwrap();
+    }
+
+    /// All values of a kind as they are.
+    pub(super) fn raw(&self, kind: RecordKind) -> Vec<Vec<u8>> {
+        let values = self.records.scan_prefix(kind.prefix()).values();
+        values.map(|value| value.unwrap().to_vec()).collect()
     }
 }
 
@@ -215,101 +254,5 @@ fn decode<T: DeserializeOwned>(
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::{super::data_dir, *};
-    use crate::types::BlockRoot;
-
-    const MARKS: RecordKind = RecordKind::new("mark", 1);
-    const MARKS_LATER: RecordKind = RecordKind::new("mark", 2);
-    const OTHERS: RecordKind = RecordKind::new("mar", 1);
-
-    fn open(dir: &TempDir) -> RecordStore {
-        let lock = data_dir::claim(dir.path(), BlockRoot::ZERO).unwrap();
-        RecordStore::open(&Database::open(&dir.path().join("index"), lock).unwrap()).unwrap()
-    }
-
-    fn key(text: &str) -> RecordKey {
-        RecordKey::new(text)
-    }
-
-    #[test]
-    fn keeps_records_over_a_restart() {
-        let dir = TempDir::new().unwrap();
-        let state = open(&dir);
-        state.put(MARKS, &key("b"), &2_u64).unwrap();
-        state.put(MARKS, &key("a"), &1_u64).unwrap();
-        state.put(MARKS, &key("b"), &3_u64).unwrap();
-        state.put(MARKS, &key("c"), &4_u64).unwrap();
-        state.put(OTHERS, &key("a"), &9_u64).unwrap();
-        assert!(state.remove(MARKS, &key("c")).unwrap());
-        assert!(!state.remove(MARKS, &key("c")).unwrap());
-        state.flush().unwrap();
-        drop(state);
-
-        let state = open(&dir);
-        assert_eq!(state.get::<u64>(MARKS, &key("b")).unwrap(), Some(3));
-        assert_eq!(state.get::<u64>(MARKS, &key("c")).unwrap(), None);
-        let listed: Vec<(RecordKey, u64)> = state
-            .list(MARKS, 10)
-            .unwrap()
-            .into_iter()
-            .map(|(key, body)| (key, body.unwrap()))
-            .collect();
-        assert_eq!(listed, [(key("a"), 1), (key("b"), 3)]);
-        assert_eq!(state.list::<u64>(MARKS, 1).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn reports_a_damaged_record_by_its_key_and_still_lists_the_others() {
-        let dir = TempDir::new().unwrap();
-        let state = open(&dir);
-        for name in ["a", "b", "c"] {
-            state.put(MARKS, &key(name), &1_u64).unwrap();
-        }
-        let at = path(MARKS, &key("b")).unwrap();
-        let mut record = state.records.get(&at).unwrap().unwrap().to_vec();
-        *record.last_mut().unwrap() ^= 1;
-        state.records.insert(at, record).unwrap();
-
-        let refused = state.get::<u64>(MARKS, &key("b")).unwrap_err();
-        assert!(matches!(
-            &refused,
-            RecordStoreError::BadRecord { source: RecordError::BadChecksum { .. }, key: named, .. }
-                if *named == key("b")
-        ));
-        assert_eq!(refused.to_string(), "the mark record b fails its checks");
-        let good = |listed: &Listed<u64>| listed.1.is_ok();
-        let listed = state.list::<u64>(MARKS, 10).unwrap();
-        assert_eq!(listed.iter().map(good).collect::<Vec<_>>(), [true, false, true]);
-    }
-
-    #[test]
-    fn tells_the_records_of_a_later_release() {
-        let dir = TempDir::new().unwrap();
-        let state = open(&dir);
-        state.put(MARKS_LATER, &key("a"), &1_u64).unwrap();
-        assert!(matches!(
-            state.get::<u64>(MARKS, &key("a")),
-            Err(RecordStoreError::BadRecord {
-                source: RecordError::FutureVersion { found: 2, known: 1 },
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn refuses_long_keys_and_bodies() {
-        let dir = TempDir::new().unwrap();
-        let state = open(&dir);
-        let long = RecordKey::new(vec![b'k'; KEY_BYTES_MAX + 1]);
-        assert!(matches!(state.put(MARKS, &long, &1_u64), Err(RecordStoreError::LongKey { .. })));
-        let body = vec![0_u8; 65 << 10];
-        assert!(matches!(
-            state.put(MARKS, &key("a"), &body),
-            Err(RecordStoreError::BadRecord { source: RecordError::BadBody { .. }, .. })
-        ));
-        assert_eq!(state.get::<Vec<u8>>(MARKS, &key("a")).unwrap(), None);
-    }
-}
+#[path = "record_store_tests.rs"]
+mod tests;

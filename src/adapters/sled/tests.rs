@@ -1,5 +1,7 @@
 //! The store by failure mode.
 
+mod recovery;
+
 use std::{
     fs,
     os::unix::fs::FileExt,

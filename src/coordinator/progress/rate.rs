@@ -41,10 +41,6 @@ impl RateWindow {
         self.sample(now);
     }
 
-    pub(super) fn blocks(&self) -> u64 {
-        self.blocks
-    }
-
     /// Keeps the window moving while nothing is imported.
     pub(super) fn sample(&mut self, now: Duration) {
         let sample = Sample { at: now, blocks: self.blocks, bytes: self.bytes };

@@ -8,6 +8,7 @@ use alys_sync::{
         libp2p::{Libp2pOptions, Libp2pStarter, listen_addresses},
         sled::{ChainStore, StoreOptions},
     },
+    checkpoint::Recovery,
     config::SyncConfig,
     coordinator::{Phase, SyncStatus},
     node::{Node, Ports},
@@ -40,6 +41,8 @@ pub fn config(servers: &[&Server]) -> SyncConfig {
 pub struct TestNode {
     pub node: Node,
     pub store: ChainStore,
+    /// What was done about a damaged head.
+    pub recovery: Option<Recovery>,
     _dir: Option<TempDir>,
 }
 
@@ -54,7 +57,8 @@ impl TestNode {
 
     /// A node over the data directory `dir`.
     pub async fn open(dir: &Path, chain: &TestChain, config: SyncConfig) -> Self {
-        let store = ChainStore::open(dir, &chain.genesis, StoreOptions::default()).unwrap();
+        let opened = ChainStore::open_recovering(dir, &chain.genesis, StoreOptions::default());
+        let (store, recovery) = opened.unwrap();
         let options = Libp2pOptions {
             listen: listen_addresses("127.0.0.1".parse().unwrap(), 0),
             ..Libp2pOptions::default()
@@ -71,7 +75,7 @@ impl TestNode {
             resources: Arc::new(SystemResources::new(dir)),
         };
         let node = Node::start(config, ports).await.unwrap();
-        Self { node, store, _dir: None }
+        Self { node, store, recovery, _dir: None }
     }
 
     /// Waits until the status is as wanted, and returns it.

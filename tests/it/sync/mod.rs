@@ -5,6 +5,7 @@ mod commands;
 mod follow;
 mod killed_children;
 mod known_peers;
+mod recovery;
 mod restart;
 #[cfg(feature = "quic")]
 mod transports;

@@ -1,4 +1,4 @@
-use alys_sync::{ports::BlockSource as _, types::Height};
+use alys_sync::{checkpoint::CheckpointKind, ports::BlockSource as _, types::Height};
 
 use crate::support::{TestNode, config, golden, serve};
 
@@ -16,10 +16,13 @@ async fn stopped_node_goes_on_from_its_head_and_downloads_nothing_twice() {
     let node = TestNode::open(dir.path(), &chain, config(&[&server])).await;
     let resumed_at = node.store.head().height;
     assert!(resumed_at >= Height::new(1_500));
+    // The counters go on where the stopped node left them, so what this node adds to them is what
+    // it imported: each block once over both.
+    assert_eq!(node.node.status().blocks_processed, resumed_at.get());
     node.node.start_sync(None).await.unwrap();
     let status = node.until_synced().await;
     assert_eq!(status.head, chain.head.root);
-    assert_eq!(status.blocks_processed, 5_000 - resumed_at.get());
+    assert_eq!(status.blocks_processed, 5_000);
     node.stop().await;
 }
 
@@ -41,8 +44,11 @@ async fn checkpoints_are_made_at_multiples_and_outlive_the_node() {
 
     let node = TestNode::open(dir.path(), &chain, settings).await;
     let kept = node.node.list_checkpoints().await.unwrap();
-    let periodic: Vec<_> = kept.iter().filter(|c| c.height.get() % 500 == 0).collect();
-    assert!((1..=3).contains(&periodic.len()), "{kept:?}");
-    assert_eq!(kept.last(), Some(&manual));
+    let of = |kind| kept.iter().filter(move |kept| kept.kind == kind);
+    let periodic = of(CheckpointKind::Periodic).count();
+    assert!((1..=3).contains(&periodic), "{kept:?}");
+    assert!(of(CheckpointKind::Periodic).all(|kept| kept.height.get() % 500 == 0), "{kept:?}");
+    assert_eq!(of(CheckpointKind::Manual).collect::<Vec<_>>(), [&manual]);
+    assert_eq!(of(CheckpointKind::Stop).next_back().unwrap().height, manual.height);
     node.stop().await;
 }

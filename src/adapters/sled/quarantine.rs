@@ -1,0 +1,140 @@
+//! Where a recovery moves what lies behind the new head: kept for people, read by nobody.
+//!
+//! A file that lies behind as a whole is moved, the rest of the file with the head is copied before
+//! it is cut. All of it can be downloaded again, so its size is limited, and what does not fit is
+//! gone. Begun again after a crash, it goes on with what is left.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _},
+    path::{Path, PathBuf},
+};
+
+use super::{OpenError, data_dir::sync_dir, segments::Location};
+use crate::checkpoint::Quarantine;
+
+/// What all quarantines of a directory may hold. Unit: bytes. Source: four segment files, so one
+/// damaged file with what came after it fits. Too low: what could tell what happened is gone. Too
+/// high: a disk that fails again and again fills itself.
+const QUARANTINE_BYTES_MAX: u64 = 1 << 30;
+
+/// Quarantines in one directory. Unit: directories. Too low: an old disk has nowhere to put the
+/// next. Too high: a search for a free name.
+const QUARANTINES_MAX: u32 = 9_999;
+
+/// Moves everything behind `last` out of the segment files in `blocks` into a new quarantine in
+/// `dir`, durably. `None` if there is nothing.
+///
+/// # Errors
+/// [`OpenError::Io`]; what was not moved is still where it was.
+pub(super) fn move_behind(
+    dir: &Path,
+    blocks: &Path,
+    last: &Location,
+) -> Result<Option<Quarantine>, OpenError> {
+    let head_file = blocks.join(segment_name(last.segment));
+    let length = fs::metadata(&head_file).map_err(OpenError::io("inspecting", &head_file))?.len();
+    let rest = length.saturating_sub(last.end());
+    let files = files_after(blocks, last.segment)?;
+    if rest == 0 && files.is_empty() {
+        return Ok(None);
+    }
+    let quarantines = dir.join("quarantine");
+    make_dir(&quarantines, dir)?;
+    let mut room = QUARANTINE_BYTES_MAX.saturating_sub(bytes_in(&quarantines)?);
+    let target = free_dir(&quarantines)?;
+    make_dir(&target, &quarantines)?;
+    let (mut kept, mut dropped) = (0_u64, 0_u64);
+    if rest > 0 {
+        let count = rest.min(room);
+        copy_rest(&head_file, last, count, &target)?;
+        room -= count;
+        kept = kept.saturating_add(count);
+        dropped = dropped.saturating_add(rest - count);
+    }
+    // Downwards, so that a crash leaves files without a hole between them.
+    for (number, length) in files.into_iter().rev() {
+        let from = blocks.join(segment_name(number));
+        if length <= room {
+            let to = target.join(segment_name(number));
+            fs::rename(&from, &to).map_err(OpenError::io("moving", &from))?;
+            room -= length;
+            kept = kept.saturating_add(length);
+        } else {
+            fs::remove_file(&from).map_err(OpenError::io("removing", &from))?;
+            dropped = dropped.saturating_add(length);
+        }
+    }
+    sync_dir(&target)?;
+    sync_dir(blocks)?;
+    let dir = target.display().to_string();
+    Ok(Some(Quarantine { dir, bytes_kept: kept, bytes_dropped: dropped }))
+}
+
+fn segment_name(number: u32) -> String {
+    format!("{number:08}.seg")
+}
+
+/// The segment files after `number` with their lengths, in order, holes between them or not.
+fn files_after(blocks: &Path, number: u32) -> Result<Vec<(u32, u64)>, OpenError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(blocks).map_err(OpenError::io("listing", blocks))? {
+        let entry = entry.map_err(OpenError::io("listing", blocks))?;
+        let name = entry.file_name();
+        let found = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse().ok());
+        let Some(found) = found.filter(|found: &u32| *found > number) else { continue };
+        if name.to_str() == Some(&segment_name(found)) {
+            let length = entry.metadata().map_err(OpenError::io("inspecting", &entry.path()))?;
+            files.push((found, length.len()));
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn copy_rest(from: &Path, last: &Location, count: u64, target: &Path) -> Result<(), OpenError> {
+    let name = format!("{:08}.from-{}", last.segment, last.end());
+    let to = target.join(name);
+    let copy = || -> io::Result<()> {
+        let mut source = File::open(from)?;
+        source.seek(io::SeekFrom::Start(last.end()))?;
+        let mut copied = File::create(&to)?;
+        io::copy(&mut source.take(count), &mut copied)?;
+        copied.sync_all()
+    };
+    copy().map_err(OpenError::io("writing", &to))
+}
+
+fn make_dir(dir: &Path, parent: &Path) -> Result<(), OpenError> {
+    match fs::create_dir(dir) {
+        Ok(()) => sync_dir(parent),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(OpenError::io("creating", dir)(error)),
+    }
+}
+
+fn free_dir(quarantines: &Path) -> Result<PathBuf, OpenError> {
+    let named = |number: u32| quarantines.join(format!("{number:04}"));
+    let free = (1..=QUARANTINES_MAX).map(named).find(|dir| !dir.exists());
+    free.ok_or_else(|| {
+        let full = io::Error::other("every name is taken: remove old ones");
+        OpenError::io("adding to", quarantines)(full)
+    })
+}
+
+/// What all quarantines hold. Unit: bytes.
+fn bytes_in(quarantines: &Path) -> Result<u64, OpenError> {
+    let mut bytes = 0_u64;
+    let listing = || OpenError::io("listing", quarantines);
+    for dir in fs::read_dir(quarantines).map_err(listing())? {
+        let dir = dir.map_err(listing())?;
+        if !dir.file_type().map_err(listing())?.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(dir.path()).map_err(listing())? {
+            let length = file.and_then(|file| file.metadata()).map_err(listing())?.len();
+            bytes = bytes.saturating_add(length);
+        }
+    }
+    Ok(bytes)
+}

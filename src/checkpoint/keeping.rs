@@ -1,0 +1,221 @@
+//! What is done with checkpoints through the ports, by the actor and by the command line alike. All
+//! of it blocks on the disk.
+
+use std::time::Duration;
+
+use super::{
+    BlockFacts, CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointCheck, CheckpointKind,
+    MANUAL_KEPT_MAX, SyncProgress,
+};
+use crate::{
+    ports::{Chain, ChainError, Journal},
+    reputation::STORED_PEER_VERSION,
+    types::Height,
+    wire::block::EncodedBlock,
+};
+
+/// Why a checkpoint was not made or taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// There is no room for another one by hand.
+    #[error(
+        "{max} checkpoints were made by hand, which is the most that are kept: remove one with \
+         `alys-sync checkpoint remove --height HEIGHT`"
+    )]
+    TooMany {
+        /// How many are kept.
+        max: usize,
+    },
+    /// The journal or the chain failed.
+    #[error("the store failed")]
+    Store(#[from] ChainError),
+}
+
+/// What the block of the chain at `height` is, if it is there and whole.
+///
+/// # Errors
+/// [`ChainError::Io`] and [`ChainError::Poisoned`].
+fn look(chain: &dyn Chain, height: Height) -> Result<Option<BlockFacts>, ChainError> {
+    let found = chain.link_point(height).and_then(|link| Ok((link, chain.read(height, 1, 0)?)));
+    let (link, raw) = match found {
+        Ok(found) => found,
+        Err(
+            ChainError::Corrupt(_) | ChainError::OutOfRange { .. } | ChainError::NotNext { .. },
+        ) => {
+            return Ok(None);
+        }
+        Err(error @ (ChainError::Io { .. } | ChainError::Poisoned)) => return Err(error),
+    };
+    let block = raw.into_iter().next().and_then(|raw| EncodedBlock::decode(raw).ok());
+    let whole = block.filter(|block| block.block_ref() == link.block_ref());
+    Ok(whole.map(|block| BlockFacts::of(&block)))
+}
+
+/// Compares a checkpoint with the chain: reads its block back.
+///
+/// # Errors
+/// As of [`look`].
+fn check(chain: &dyn Chain, checkpoint: &Checkpoint) -> Result<CheckpointCheck, ChainError> {
+    let range = (chain.oldest(), chain.head().height);
+    let known =
+        checkpoint.chain == chain.genesis() && (range.0..=range.1).contains(&checkpoint.height);
+    let found = if known { look(chain, checkpoint.height)? } else { None };
+    Ok(CheckpointCheck::of(checkpoint, chain.genesis(), range, found))
+}
+
+/// All checkpoints, each compared with the chain.
+///
+/// # Errors
+/// As of [`Journal::checkpoints`] and of reading the chain.
+pub fn check_all(chain: &dyn Chain, journal: &dyn Journal) -> Result<CheckedJournal, ChainError> {
+    let (kept, damaged) = journal.checkpoints()?;
+    let checked = kept.into_iter().map(|checkpoint| {
+        let result = check(chain, &checkpoint)?;
+        Ok(CheckedCheckpoint { checkpoint, result })
+    });
+    Ok(CheckedJournal {
+        chain: chain.genesis(),
+        checkpoints: checked.collect::<Result<_, ChainError>>()?,
+        damaged: damaged.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// What is known of a journal once what is false was set aside.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The checkpoints that hold, in order of height.
+    pub sound: Vec<Checkpoint>,
+    /// Those of this node whose block is not in the chain any more, in order of height: damage may
+    /// have cost it.
+    pub lost: Vec<Checkpoint>,
+}
+
+impl Survey {
+    /// Looks through a journal when it is taken into use. Records that cannot be read, and those
+    /// that the chain shows to be false, are set aside and told in the log; claims whose block is
+    /// in the chain are marked as verified.
+    ///
+    /// # Errors
+    /// The journal or the chain failed.
+    pub fn take(chain: &dyn Chain, journal: &dyn Journal) -> Result<Self, ChainError> {
+        for error in journal.set_aside_damaged()? {
+            tracing::warn!(
+                %error,
+                "a checkpoint fails its checks: it was set aside and is not used; if this repeats, \
+                 check the disk"
+            );
+        }
+        let (mut sound, mut lost) = (Vec::new(), Vec::new());
+        let checked = check_all(chain, journal)?.checkpoints;
+        for CheckedCheckpoint { mut checkpoint, result } in checked {
+            if result.is_false() {
+                tracing::warn!(
+                    height = %checkpoint.height, kind = %checkpoint.kind, why = %result,
+                    "a checkpoint is not of this chain: it was set aside and is not used; if \
+                     nobody brought it here, find out who writes to the data directory"
+                );
+                journal.set_aside(checkpoint.height, checkpoint.kind)?;
+            } else if result == CheckpointCheck::Holds {
+                if !checkpoint.verified {
+                    checkpoint.verified = true;
+                    journal.put_checkpoint(&checkpoint)?;
+                }
+                sound.push(checkpoint);
+            } else {
+                tracing::info!(
+                    height = %checkpoint.height, kind = %checkpoint.kind, why = %result,
+                    "a checkpoint is kept, but its block is not there"
+                );
+                if checkpoint.verified {
+                    lost.push(checkpoint);
+                }
+            }
+        }
+        Ok(Self { sound, lost })
+    }
+
+    /// How far the sync is whose chain has come to `head`: by the newest checkpoint that holds, or
+    /// where none does, by the lowest whose block was lost. What it says decides over no block.
+    pub fn progress(&self, head: Height) -> Option<SyncProgress> {
+        let newest_first = self.sound.iter().rev().chain(&self.lost);
+        newest_first.into_iter().find_map(|checkpoint| checkpoint.progress_at(head))
+    }
+}
+
+/// Makes a checkpoint of the block at `height`, durably, if that can be read back whole. `unix` is
+/// the time since the Unix epoch.
+///
+/// # Errors
+/// [`KeepError`]; nothing was made then.
+pub fn make(
+    chain: &dyn Chain,
+    journal: &dyn Journal,
+    (height, kind): (Height, CheckpointKind),
+    unix: Duration,
+    progress: Option<SyncProgress>,
+) -> Result<Checkpoint, KeepError> {
+    if kind == CheckpointKind::Manual {
+        room_for(journal, height)?;
+    }
+    // So that a height the chain does not have is told as such.
+    chain.link_point(height)?;
+    let Some(BlockFacts { height, root, parent, state_root }) = look(chain, height)? else {
+        let damage = format!("block {height} cannot be read back whole: no checkpoint of it");
+        return Err(ChainError::Corrupt(damage).into());
+    };
+    let checkpoint = Checkpoint {
+        chain: chain.genesis(),
+        height,
+        root,
+        parent,
+        state_root,
+        kind,
+        made_unix_seconds: unix.as_secs(),
+        progress,
+        peer_book_version: STORED_PEER_VERSION,
+        verified: true,
+    };
+    journal.put_checkpoint(&checkpoint)?;
+    Ok(checkpoint)
+}
+
+fn room_for(journal: &dyn Journal, height: Height) -> Result<(), KeepError> {
+    let (kept, _) = journal.checkpoints()?;
+    let manual = kept.iter().filter(|kept| kept.kind == CheckpointKind::Manual);
+    // One at the same height is replaced.
+    let others = manual.filter(|kept| kept.height != height).count();
+    if others >= MANUAL_KEPT_MAX {
+        return Err(KeepError::TooMany { max: MANUAL_KEPT_MAX });
+    }
+    Ok(())
+}
+
+/// Takes in claims that were brought from elsewhere, as checkpoints made by hand, and returns each
+/// with what came of comparing it with the chain. Those that the chain shows to be false are not
+/// taken in; those it does not reach yet are kept, unverified. What they say of progress is not
+/// this node's, and is dropped.
+///
+/// # Errors
+/// [`KeepError`]; what was taken in before it stays.
+pub fn take_in(
+    chain: &dyn Chain,
+    journal: &dyn Journal,
+    claims: Vec<Checkpoint>,
+) -> Result<Vec<CheckedCheckpoint>, KeepError> {
+    let mut taken = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let result = check(chain, &claim)?;
+        let checkpoint = Checkpoint {
+            kind: CheckpointKind::Manual,
+            progress: None,
+            verified: result == CheckpointCheck::Holds,
+            ..claim
+        };
+        if !result.is_false() {
+            room_for(journal, checkpoint.height)?;
+            journal.put_checkpoint(&checkpoint)?;
+        }
+        taken.push(CheckedCheckpoint { checkpoint, result });
+    }
+    Ok(taken)
+}

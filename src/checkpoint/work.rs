@@ -1,0 +1,135 @@
+//! What the checkpoint store does on a blocking thread, one piece after the other.
+
+use ractor::RpcReplyPort;
+
+use super::{
+    CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointArgs, CheckpointKind, KeepError,
+    RunState, SyncProgress,
+    keeping::{check_all, make, take_in},
+    record::{STOP_KEPT_MAX, surplus},
+};
+use crate::{
+    coordinator::{Phase, SyncStatus},
+    ports::ChainError,
+    reputation::StoredPeer,
+    types::{Height, PeerId},
+};
+
+type Reply<T> = RpcReplyPort<Result<T, KeepError>>;
+
+/// A piece of work.
+pub(super) enum Work {
+    Periodic(Height),
+    Stop,
+    Create(Reply<Checkpoint>),
+    List(Reply<Vec<Checkpoint>>),
+    Check(Reply<CheckedJournal>),
+    TakeIn(Vec<Checkpoint>, Reply<Vec<CheckedCheckpoint>>),
+    Remove(Height, Reply<bool>),
+    ReadPeers(Reply<Vec<StoredPeer>>),
+    StorePeers(Vec<StoredPeer>, Vec<PeerId>, Reply<()>),
+}
+
+/// How far the sync was when the chain had come to `height`.
+fn progress_at(height: Height, status: &SyncStatus) -> SyncProgress {
+    let (behind, ahead) =
+        (status.current_height.blocks_above(height), height.blocks_above(status.current_height));
+    SyncProgress {
+        blocks_processed: status.blocks_processed.saturating_add(ahead).saturating_sub(behind),
+        blocks_failed: status.blocks_failed,
+        target_height: status.target_height,
+        target_given: status.target_given,
+        run_state: match status.phase {
+            Phase::Idle => RunState::Idle,
+            Phase::Paused => RunState::Paused,
+            Phase::Discovering { .. }
+            | Phase::DownloadingBlocks { .. }
+            | Phase::CatchingUp { .. }
+            | Phase::Synced { .. }
+            | Phase::Failed { .. } => RunState::Running,
+        },
+    }
+}
+
+/// Makes a checkpoint with the progress as of now.
+fn made_now(
+    args: &CheckpointArgs,
+    height: Height,
+    kind: CheckpointKind,
+) -> Result<Checkpoint, KeepError> {
+    let progress = progress_at(height, &args.status.borrow());
+    make(&*args.chain, &*args.journal, (height, kind), args.clock.unix(), Some(progress))
+}
+
+/// Makes a checkpoint that nobody asked for, and forgets those of its kind that are too many.
+fn keep(
+    args: &CheckpointArgs,
+    height: Height,
+    kind: CheckpointKind,
+    kept_max: usize,
+) -> Result<Option<Checkpoint>, ChainError> {
+    let made = match made_now(args, height, kind) {
+        Ok(made) => made,
+        Err(KeepError::Store(error)) => return Err(error),
+        // Only those made by hand can be too many.
+        Err(KeepError::TooMany { .. }) => return Ok(None),
+    };
+    let (kept, _) = args.journal.checkpoints()?;
+    for height in surplus(&kept, kind, kept_max) {
+        args.journal.remove_checkpoint(height, kind)?;
+    }
+    Ok(Some(made))
+}
+
+/// Does one piece of work. A reply goes to who asked, and who no longer waits for it needs none;
+/// `Err` is what the store cannot go on with.
+pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
+    let (chain, journal) = (&*args.chain, &*args.journal);
+    match work {
+        Work::Periodic(height) => {
+            return keep(args, height, CheckpointKind::Periodic, args.settings.kept_max);
+        }
+        Work::Stop => {
+            let head = chain.head().height;
+            // Of a chain that was not begun there is nothing to keep.
+            if head > Height::GENESIS {
+                return keep(args, head, CheckpointKind::Stop, STOP_KEPT_MAX);
+            }
+        }
+        Work::Create(reply) => {
+            let made = made_now(args, chain.head().height, CheckpointKind::Manual);
+            let shown = made.as_ref().ok().cloned();
+            let _ = reply.send(made);
+            return Ok(shown);
+        }
+        Work::List(reply) => {
+            let listed = journal.checkpoints().map(|(kept, _)| kept);
+            let _ = reply.send(listed.map_err(KeepError::from));
+        }
+        Work::Check(reply) => {
+            let checked = check_all(chain, journal);
+            let _ = reply.send(checked.map_err(KeepError::from));
+        }
+        Work::TakeIn(claims, reply) => {
+            let _ = reply.send(take_in(chain, journal, claims));
+        }
+        Work::Remove(height, reply) => {
+            let removed = journal.remove_checkpoint(height, CheckpointKind::Manual);
+            let _ = reply.send(removed.map_err(KeepError::from));
+        }
+        Work::ReadPeers(reply) => {
+            let read = journal.peers().map(|(good, bad)| {
+                for error in bad {
+                    tracing::warn!(%error, "a record of a peer fails its checks and is not used");
+                }
+                good
+            });
+            let _ = reply.send(read.map_err(KeepError::from));
+        }
+        Work::StorePeers(changed, forgotten, reply) => {
+            let stored = journal.store_peers(&changed, &forgotten);
+            let _ = reply.send(stored.map_err(KeepError::from));
+        }
+    }
+    Ok(None)
+}
