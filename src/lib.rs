@@ -21,6 +21,7 @@ pub mod node;
 pub mod ports;
 pub mod reputation;
 pub mod resilience;
+pub mod resources;
 pub mod scheduler;
 pub mod selection;
 pub mod tree;

@@ -23,7 +23,10 @@ use crate::{
     consensus::{ChainSpec, Verifier},
     coordinator::{Command, CommandError, Gate, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
-    ports::{Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, WorkersError},
+    ports::{
+        Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, Resources,
+        WorkersError,
+    },
     reputation::BanStatus,
     resilience::{
         BreakerState, BreakerStatus, BreakerTotals, GuardedSource, NetworkSlot, PeerCaller,
@@ -54,6 +57,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What the machine has left.
+    pub resources: Arc<dyn Resources>,
 }
 
 /// Why a node did not start.

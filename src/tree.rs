@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! SyncSupervisor
+//! ├── ResourceMonitor    memory and disk against their limits
 //! ├── CheckpointStore    durable checkpoints, and what is known of peers
 //! ├── PeerReputation     who may be asked
 //! ├── ValidatorPool      stateless verification on all cores
@@ -39,6 +40,7 @@ use crate::{
     ports::ChainError,
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
     resilience::{GuardedSource, NetworkSlot, PeerCaller, Prober},
+    resources::{ImportGate, ResourceArgs, ResourceMonitor, ResourceMsg},
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
     validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
 };
@@ -54,6 +56,8 @@ const NETWORK_STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// The children by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Child {
+    /// Memory and disk against their limits.
+    ResourceMonitor,
     /// Durable checkpoints.
     CheckpointStore,
     /// Who may be asked.
@@ -72,7 +76,8 @@ pub enum Child {
 
 impl Child {
     /// All of them, in order of start.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::ResourceMonitor,
         Self::CheckpointStore,
         Self::PeerReputation,
         Self::ValidatorPool,
@@ -85,6 +90,7 @@ impl Child {
     /// The name, as in reports and logs.
     pub const fn id(self) -> &'static str {
         match self {
+            Self::ResourceMonitor => "ResourceMonitor",
             Self::CheckpointStore => "CheckpointStore",
             Self::PeerReputation => "PeerReputation",
             Self::ValidatorPool => "ValidatorPool",
@@ -105,6 +111,7 @@ impl fmt::Display for Child {
 /// The stable addresses of the children.
 #[derive(Clone)]
 pub(crate) struct Children {
+    resources: ChildHandle<ResourceMsg>,
     checkpoint: ChildHandle<CheckpointMsg>,
     reputation: ChildHandle<ReputationMsg>,
     validator: ChildHandle<ValidatorMsg>,
@@ -117,6 +124,7 @@ pub(crate) struct Children {
 impl Children {
     pub(crate) fn new() -> Self {
         Self {
+            resources: ChildHandle::new(Child::ResourceMonitor.id()),
             checkpoint: ChildHandle::new(Child::CheckpointStore.id()),
             reputation: ChildHandle::new(Child::PeerReputation.id()),
             validator: ChildHandle::new(Child::ValidatorPool.id()),
@@ -129,6 +137,7 @@ impl Children {
 
     pub(crate) fn kill(&self, child: Child) -> bool {
         match child {
+            Child::ResourceMonitor => self.resources.kill(),
             Child::CheckpointStore => self.checkpoint.kill(),
             Child::PeerReputation => self.reputation.kill(),
             Child::ValidatorPool => self.validator.kill(),
@@ -141,6 +150,7 @@ impl Children {
 
     pub(crate) fn incarnation(&self, child: Child) -> u64 {
         match child {
+            Child::ResourceMonitor => self.resources.incarnation(),
             Child::CheckpointStore => self.checkpoint.incarnation(),
             Child::PeerReputation => self.reputation.incarnation(),
             Child::ValidatorPool => self.validator.incarnation(),
@@ -205,14 +215,30 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
         budget: shared.budget.clone(),
         deadline: shared.config.discovery.probe_deadline,
     };
+    let gate = ImportGate::default();
     SupervisorSpec::new("SyncSupervisor", Strategy::OneForOne, RESTARTS_MAX)
+        .child(resource_monitor(&shared, children, gate.clone()))
         .child(checkpoint_store(&shared, children))
         .child(peer_reputation(&shared, children, &caller, &prober))
         .child(validator_pool(&shared, children))
         .child(peer_network(&shared, children))
-        .child(block_importer(&shared, children))
+        .child(block_importer(&shared, children, gate))
         .child(download_scheduler(&shared, children, caller))
         .child(sync_coordinator(&shared, children, prober))
+}
+
+fn resource_monitor(shared: &Shared, children: &Children, gate: ImportGate) -> ChildSpec {
+    let args = ResourceArgs {
+        settings: shared.config.resources.clone(),
+        budget_max: shared.config.memory_bytes,
+        budget: shared.budget.clone(),
+        gate,
+        resources: Arc::clone(&shared.ports.resources),
+        clock: Arc::clone(&shared.ports.clock),
+        importer: children.importer(),
+        coordinator: children.coordinator(),
+    };
+    ChildSpec::new(&children.resources, move || (ResourceMonitor, args.clone()))
 }
 
 fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
@@ -274,9 +300,10 @@ fn peer_network(shared: &Shared, children: &Children) -> ChildSpec {
         .start_within(NETWORK_STARTS_WITHIN)
 }
 
-fn block_importer(shared: &Shared, children: &Children) -> ChildSpec {
+fn block_importer(shared: &Shared, children: &Children, gate: ImportGate) -> ChildSpec {
     let args = ImporterArgs {
         chain: Arc::clone(&shared.ports.chain),
+        gate,
         batch_blocks: shared.config.import_batch_blocks,
         scheduler: children.scheduler(),
         coordinator: children.coordinator(),

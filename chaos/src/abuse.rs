@@ -12,12 +12,8 @@
 
 mod abuser;
 mod client;
-mod loopback;
 mod node;
-mod prepared;
-mod process;
 mod roles;
-mod server;
 
 use std::{ffi::OsString, fs, io, path::Path, time::Duration};
 
@@ -25,11 +21,10 @@ use alys_sync::types::{Height, Multiaddr};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-pub use prepared::PrepareError;
-pub use process::ProcessError;
 pub use roles::{AbuserKind, ProcessRole, RoleArgs, play};
 
-use self::{client::Got, node::NodeFigures, prepared::Prepared, process::Process};
+use self::{client::Got, node::NodeFigures};
+use crate::processes::{PrepareError, ProcessError, prepared::Prepared, process::Process};
 
 /// Honest clients. Source: the product's promise.
 const HONEST: usize = 4;
@@ -261,7 +256,9 @@ impl Scene {
         let [own, others] = self.cores;
         let cpu = if role == ProcessRole::Node { own } else { others };
         let options = &self.options;
-        let mut arguments: Vec<OsString> = vec!["--dir".into(), self.prepared.dir().into()];
+        let mut arguments: Vec<OsString> =
+            ["abuse-role", role.name(), "--dir"].map(Into::into).into();
+        arguments.push(self.prepared.dir().into());
         let mut number = |name: &str, value: u64| {
             arguments.extend([name.into(), value.to_string().into()]);
         };
@@ -273,7 +270,7 @@ impl Scene {
             arguments.extend(["--peer".into(), peer.to_string().into()]);
         }
         arguments.extend(more.iter().cloned());
-        Process::start(role, arguments).await
+        Process::start(role.name(), arguments).await
     }
 }
 

@@ -9,7 +9,7 @@ use alys_sync::{
         Genesis, GenesisError, SignerSet, VerifiedBlock, Verifier,
         generate::{Authorities, GenerateError, GenerateOptions, Transactions, generate},
     },
-    types::{BlockRef, Height},
+    types::{BlockRef, BlockRoot, Height},
     wire::block::EncodedBlock,
 };
 use bytes::Bytes;
@@ -150,6 +150,14 @@ impl Fixture {
         });
         let count = usize::try_from(height.get()).unwrap_or(usize::MAX).min(verified.len());
         verified.get(..count).unwrap_or_default()
+    }
+
+    /// The root of the block at `height`; `None` above the head.
+    pub fn root(&self, height: Height) -> Option<BlockRoot> {
+        if height == Height::GENESIS {
+            return Some(self.genesis.root());
+        }
+        self.at(height).map(EncodedBlock::root)
     }
 
     /// The bytes of the block at `height`; `None` for genesis and above the head.

@@ -17,6 +17,9 @@
 //! - [`byzantine`]: runs among byzantine peers, and the report on them.
 //! - [`partition`]: runs in which the way to peers is cut, and the report on them.
 //! - [`abuse`]: real processes, one of which abuses the node that is measured.
+//! - [`kill9`]: real nodes on a real disk, killed with SIGKILL at any instant, and started again.
+//! - [`stores`]: stores whose files were damaged, and what becomes of them.
+//! - [`processes`]: what runs with real processes have in common.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
 //! - [`regret`]: what choosing peers by what is known costs against always choosing the best.
 //!
@@ -32,12 +35,15 @@ pub mod byzantine;
 pub mod children;
 pub mod fixture;
 pub mod invariants;
+pub mod kill9;
 pub mod links;
 pub mod many;
 pub mod partition;
 pub mod plan;
+pub mod processes;
 pub mod regret;
 pub mod run;
 pub mod stage;
+pub mod stores;
 pub mod trace;
 pub mod world;

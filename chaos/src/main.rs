@@ -10,12 +10,14 @@ use chaos::{
     byzantine::run_byzantine,
     children::run_all,
     fixture::Fixture,
+    kill9::{self, Kill9Options, KillRun, run_kill9},
     links::{self, LinkOptions},
     many::Options,
     partition::run_partition,
     plan::{self, Plan},
     regret::{RegretOptions, simulate},
     run::{Outcome, run},
+    stores::{StoreRun, StoresOptions, run_stores},
 };
 use clap::{Parser, Subcommand};
 
@@ -68,6 +70,43 @@ enum Scenario {
     AbuseRole {
         #[command(flatten)]
         role: abuse::RoleArgs,
+    },
+    /// Kills real nodes with SIGKILL at any instant of their sync, also exactly where they sync
+    /// data to disk (with strace), starts them again, and compares what they come to.
+    Kill9 {
+        /// How many kills.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+        /// The seed of the first run; the next run has the next seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Blocks of the chain to sync.
+        #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..))]
+        blocks: u64,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Damages the files of stores and opens them.
+    Stores {
+        /// How many stores.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+        /// The seed of the first; the next has the next seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Blocks in each store.
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(2..))]
+        blocks: u64,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// A process of `kill9`.
+    #[command(hide = true)]
+    Kill9Role {
+        #[command(flatten)]
+        role: kill9::Kill9RoleArgs,
     },
     /// Measures how much of the links of honest peers a sync uses, in virtual time.
     Links {
@@ -196,6 +235,13 @@ fn main() -> ExitCode {
         Scenario::Partition { seeds } => partition(&seeds),
         Scenario::Abuse { abuse } => measure_abuse(&abuse),
         Scenario::AbuseRole { role } => abuse::play(&role).map(|()| true),
+        Scenario::Kill9 { runs, seed, blocks, json } => {
+            kill(Kill9Options { runs, seed, blocks }, json)
+        }
+        Scenario::Stores { runs, seed, blocks, json } => {
+            damage_stores(StoresOptions { runs, seed, blocks }, json)
+        }
+        Scenario::Kill9Role { role } => kill9::play(&role).map(|()| true),
         Scenario::Links {
             blocks,
             transaction_bytes,
@@ -300,6 +346,30 @@ fn measure_abuse(args: &AbuseArgs) -> Result<bool, Box<dyn Error>> {
             eprintln!("without the abuser: {without:?}\nwith the abuser: {with:?}");
         }
     }))?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn kill(options: Kill9Options, json: bool) -> Result<bool, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(run_kill9(options, |run: &KillRun| {
+        if !json {
+            eprintln!("{run:?}");
+        }
+    }))?;
+    if report.promises.is_none() {
+        eprintln!("there is no strace that works here: no kill was exactly at a sync");
+    }
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn damage_stores(options: StoresOptions, json: bool) -> Result<bool, Box<dyn Error>> {
+    let report = run_stores(options, |run: &StoreRun| {
+        if !json {
+            eprintln!("{run:?}");
+        }
+    })?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.is_kept())
 }

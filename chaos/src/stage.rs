@@ -24,8 +24,8 @@ use crate::{
     run::Plant,
     trace::{Event, PeerIndex, Stamped, Trace},
     world::{
-        LossyCompute, RecordingChain, RecordingJournal, SeededEntropy, SimPeer, SimStarter,
-        Turnstile, VirtualClock, World,
+        LossyCompute, PlentyOfRoom, RecordingChain, RecordingJournal, SeededEntropy, SimPeer,
+        SimStarter, Turnstile, VirtualClock, World,
     },
 };
 
@@ -103,6 +103,7 @@ impl Stage {
             compute,
             entropy: Arc::new(SeededEntropy::new(plan.config.seed)),
             clock: Arc::new(VirtualClock::start()),
+            resources: Arc::new(PlentyOfRoom::new(turnstile.clone())),
         };
         let node = Node::start(config, ports).await?;
         let watchers = [

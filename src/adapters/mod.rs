@@ -6,3 +6,6 @@ pub(crate) mod conformance;
 pub mod libp2p;
 pub mod memory;
 pub mod sled;
+mod system_resources;
+
+pub use system_resources::SystemResources;

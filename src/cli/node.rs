@@ -10,6 +10,7 @@ use std::{
 
 use alys_sync::{
     adapters::{
+        SystemResources,
         libp2p::{Libp2pOptions, Libp2pStarter, load_or_create},
         sled::ChainStore,
     },
@@ -152,6 +153,7 @@ impl RunningNode {
             compute: Arc::new(RayonCompute::new(plan.workers).map_err(Ending::failed)?),
             entropy: Arc::new(OsEntropy),
             clock: Arc::new(SystemClock::start()),
+            resources: Arc::new(SystemResources::new(&plan.data_dir)),
         };
         let config = SyncConfig { seed, ..plan.config };
         let node = Arc::new(Node::start(config, ports).await.map_err(not_started)?);
@@ -284,7 +286,7 @@ fn not_started(error: NodeError) -> Ending {
 }
 
 /// Chance that differs from node to node, and is the same for a node each time: its identity.
-fn seed_of(key: &Keypair) -> u64 {
+pub(super) fn seed_of(key: &Keypair) -> u64 {
     let mut seed = [0; 8];
     let identity = key.public().to_peer_id().to_bytes();
     seed.iter_mut().zip(identity.iter().rev()).for_each(|(byte, part)| *byte = *part);

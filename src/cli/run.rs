@@ -88,6 +88,21 @@ pub(crate) struct LimitArgs {
         value_parser = clap::value_parser!(u64).range(8..=65_536)
     )]
     pub(crate) memory_mb: u64,
+    /// The whole process should take at most so much memory, in MiB; 0 for no limit
+    ///
+    /// Near it less is downloaded ahead. What holds the memory may be something else, so it is no
+    /// hard limit.
+    #[arg(
+        long, value_name = "N", default_value_t = Self::default().process_memory_mb,
+        value_parser = process_memory_mb
+    )]
+    pub(crate) process_memory_mb: u64,
+    /// Nothing is imported while the disk has less than this left, in MiB
+    #[arg(
+        long, value_name = "N", default_value_t = Self::default().disk_reserve_mb,
+        value_parser = clap::value_parser!(u64).range(0..=1 << 40)
+    )]
+    pub(crate) disk_reserve_mb: u64,
     /// All downloads together take at most so many megabits a second; no limit if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) download_mbit: Option<u64>,
@@ -133,11 +148,14 @@ impl From<Divided> for Allocation {
 }
 
 impl Default for LimitArgs {
-    /// One thread on each core, 64 MiB, no limit of downloads, peers by what they turn out to be.
+    /// One thread on each core, 64 of 512 MiB, 1 GiB of the disk left free, no limit of downloads,
+    /// peers by what they turn out to be.
     fn default() -> Self {
         Self {
             workers: 0,
             memory_mb: 64,
+            process_memory_mb: 512,
+            disk_reserve_mb: 1_024,
             download_mbit: None,
             divide: Divided::ByPerformance,
             select: SelectionStrategy::default(),
@@ -148,6 +166,12 @@ impl Default for LimitArgs {
 /// The most threads that verify. Unit: threads. Source: no machine has more cores. Higher: a
 /// mistyped number exhausts the system's threads.
 const WORKERS_MAX: usize = 1_024;
+
+/// Reads how much memory the process should take.
+pub(crate) fn process_memory_mb(text: &str) -> Result<u64, String> {
+    let mib = text.parse().ok().filter(|mib| *mib == 0 || (64..=1 << 30).contains(mib));
+    mib.ok_or_else(|| "give 0 for no limit, or at least 64".to_owned())
+}
 
 /// Reads a number of threads.
 pub(crate) fn workers(text: &str) -> Result<usize, String> {
@@ -160,6 +184,9 @@ impl LimitArgs {
     pub(crate) fn config(self, bootnodes: Vec<Multiaddr>) -> SyncConfig {
         let mut config = SyncConfig { memory_bytes: self.memory_mb << 20, ..SyncConfig::default() };
         config.peers.bootnodes = bootnodes;
+        let process_memory = NonZeroU64::new(self.process_memory_mb << 20).map(NonZeroU64::get);
+        config.resources.memory_max_bytes = process_memory;
+        config.resources.disk_reserve_bytes = self.disk_reserve_mb << 20;
         let bytes_per_second = self.download_mbit.map(|mbit| mbit * 1_000_000 / 8);
         config.download.allocation = self.divide.into();
         config.selection.strategy = self.select;

@@ -11,7 +11,8 @@ use alys_sync::{
         libp2p::{Keypair, Libp2pStarter, load_or_create},
     },
     consensus::{BlockFault, ChainSpec, Verifier},
-    ports::{BlockSource, NetworkEvent, NetworkEvents, NetworkStarter as _},
+    ports::{BlockSource, NetworkEvent, NetworkEvents, NetworkStarter as _, SystemClock},
+    resilience::GuardedSource,
     types::{Height, Multiaddr},
     wire::block::EncodedBlock,
 };
@@ -24,7 +25,7 @@ use super::{
     connections::ConnectionArgs,
     ending::print_line,
     input::{Source, SourceArgs, load_spec, multiaddr, open_existing_store},
-    node::NODE_KEY,
+    node::{NODE_KEY, seed_of},
     quota::QuotaArgs,
 };
 
@@ -178,7 +179,9 @@ fn prepare(args: ServeArgs) -> Result<(Arc<dyn BlockSource>, Keypair), Ending> {
         Some(path) => load_or_create(&path).map_err(Ending::bad_input)?,
         None => Keypair::generate_ed25519(),
     };
-    Ok((source, key))
+    // A disk that fails is not read for every request of every peer.
+    let guarded = GuardedSource::new(source, Arc::new(SystemClock::start()), seed_of(&key));
+    Ok((Arc::new(guarded), key))
 }
 
 /// Whether the chain is the one that the specification describes, as far as one block tells.

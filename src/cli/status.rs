@@ -160,6 +160,9 @@ fn text(report: &NodeReport) -> String {
     if let Some(cut) = &sync.link_cut {
         lines.insert(1, format!("link        {cut}"));
     }
+    for shortage in &sync.short_of {
+        lines.insert(1, format!("short       {shortage}"));
+    }
     if let Some(stall) = &sync.stalled {
         lines.insert(1, format!("stalled     {stall}"));
     }

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{reputation, scheduler, selection::SelectionSettings, types::Height};
+use crate::{
+    reputation, resources::ResourceSettings, scheduler, selection::SelectionSettings, types::Height,
+};
+
+/// The least memory that a process may be limited to. Unit: bytes. Source: a node that syncs
+/// nothing takes about a third of it. Too low: a limit under which nothing works is accepted.
+const MEMORY_LEAST: u64 = 64 << 20;
 
 /// Choices of one node. `Default` is what `alys-sync run` uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub struct SyncConfig {
     pub discovery: DiscoverySettings,
     /// Checkpoints.
     pub checkpoint: CheckpointSettings,
+    /// What sync may use of the machine.
+    pub resources: ResourceSettings,
     /// Decides what is left to chance, such as when a lost host is dialled again. Different on
     /// each node, or they all come back at once; the same where a run is to be repeated.
     pub seed: u64,
@@ -58,8 +66,14 @@ pub struct DiscoverySettings {
     pub interval: Duration,
     /// Attempts before the sync is failed for want of peers.
     pub attempts_max: u32,
-    /// First pause of a failed sync before it tries again; doubles with each failure in a row.
+    /// First pause of a failed sync before it tries again; doubles with each failure in a row up to
+    /// sixteen times as long, and half of it is left to chance. Too low: whoever failed is asked
+    /// for nothing. Too high: a passing trouble is felt long after.
     pub retry_first: Duration,
+    /// How often a failed sync tries again by itself before it waits for another peer or for a
+    /// command; 0 for never. Too low: an operator is needed for what would have passed. Too high:
+    /// what cannot pass looks as if it could.
+    pub recovery_attempts_max: u32,
     /// How long one probe may take.
     pub probe_deadline: Duration,
     /// Peers asked for the height of the network at once, at least 1. Too low: one stale peer
@@ -87,6 +101,7 @@ impl Default for SyncConfig {
             reputation: reputation::ReputationSettings::default(),
             discovery: DiscoverySettings::default(),
             checkpoint: CheckpointSettings::default(),
+            resources: ResourceSettings::default(),
             seed: 0,
         }
     }
@@ -110,6 +125,7 @@ impl Default for DiscoverySettings {
             interval: Duration::from_secs(1),
             attempts_max: 30,
             retry_first: Duration::from_secs(60),
+            recovery_attempts_max: 5,
             probe_deadline: Duration::from_secs(5),
             probe_peers: 4,
         }
@@ -170,6 +186,13 @@ impl SyncConfig {
                 "use learning_rate and target_utilization from 1 to 1000, max_per_region from 1",
             );
         }
+        if self.resources.memory_max_bytes.is_some_and(|bytes| bytes < MEMORY_LEAST) {
+            return error(
+                "resources.memory_max_bytes",
+                format!("{:?}", self.resources.memory_max_bytes),
+                "use at least 64 MiB, or no limit",
+            );
+        }
         let weights = self.selection.weights;
         for (key, weights) in [
             ("selection.weights.headers", weights.headers),
@@ -183,6 +206,7 @@ impl SyncConfig {
         for (key, value) in [
             ("download.block_deadline", download.block_deadline),
             ("discovery.interval", self.discovery.interval),
+            ("discovery.retry_first", self.discovery.retry_first),
             ("discovery.probe_deadline", self.discovery.probe_deadline),
             ("peers.redial_first", self.peers.redial_first),
             ("reputation.half_life", self.reputation.half_life),

@@ -21,6 +21,7 @@ use crate::{
     ports::{Chain, Clock},
     reputation::{Evidence, ReputationHandle},
     resilience::{ProbeAnswer, Prober},
+    resources::Shortage,
     scheduler::SchedulerHandle,
     selection::{SelectionSettings, Selector},
     types::{Height, PeerId},
@@ -72,6 +73,7 @@ pub struct State {
     last_checkpoint: Option<Height>,
     /// What the status said when this incarnation began: counted on from there.
     before: Before,
+    short_of: Vec<Shortage>,
     probes: JoinSet<()>,
 }
 
@@ -107,7 +109,7 @@ impl Actor for SyncCoordinator {
     ) -> Result<State, ActorProcessingErr> {
         let selector = Selector::new(args.selection, args.seed);
         let (genesis, head) = (args.chain.genesis(), args.chain.head());
-        let core = Core::new(args.settings.clone(), selector, genesis, head);
+        let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed);
         let before = Before::of(&args.status.borrow());
         let last_checkpoint = args.status.borrow().last_checkpoint;
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
@@ -119,6 +121,7 @@ impl Actor for SyncCoordinator {
             production: Gate::NotFollowing,
             last_checkpoint,
             before,
+            short_of: Vec::new(),
             probes: JoinSet::new(),
             args,
         })
@@ -201,6 +204,10 @@ fn take(
         }
         CoordinatorMsg::CheckpointMade { height } => {
             state.last_checkpoint = Some(height);
+            return (Vec::new(), None);
+        }
+        CoordinatorMsg::ShortOf { shortages } => {
+            state.short_of = shortages;
             return (Vec::new(), None);
         }
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
@@ -311,7 +318,14 @@ fn status(state: &State, now: Duration) -> SyncStatus {
     let rates = state.progress.rates(now);
     let phase = state.core.phase().clone();
     let failure = match &phase {
-        Phase::Failed { reason, .. } => Some(reason.to_string()),
+        Phase::Failed { reason, retry_at: Some(at), .. } => {
+            let seconds = at.saturating_sub(now).as_secs();
+            Some(format!("{reason}; tries again in {seconds} s"))
+        }
+        Phase::Failed { reason, failures, retry_at: None, .. } => Some(format!(
+            "{reason}; failed {failures} times in a row: waits for another peer, or to be told to \
+             resume"
+        )),
         Phase::Idle
         | Phase::Discovering { .. }
         | Phase::DownloadingBlocks { .. }
@@ -345,6 +359,7 @@ fn status(state: &State, now: Duration) -> SyncStatus {
         last_checkpoint: state.last_checkpoint,
         usable_peers: state.core.peers().usable.len(),
         link_cut: state.core.peers().link_cut,
+        short_of: state.short_of.clone(),
         peers: state.core.peers().peers.clone(),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     config::DiscoverySettings,
     ports::RequestError,
     reputation::PeerView,
-    resilience::ProbeAnswer,
+    resilience::{Pauses, ProbeAnswer},
     selection::Selector,
     types::{BlockRef, BlockRoot, Height, PeerId},
 };
@@ -94,6 +94,7 @@ pub(super) struct Core {
     /// Since when there is no usable peer.
     alone_since: Option<Duration>,
     failures: u32,
+    pauses: Pauses,
     last_answer: Option<Duration>,
     window: Option<Height>,
 }
@@ -104,8 +105,11 @@ impl Core {
         selector: Selector,
         genesis: BlockRoot,
         head: BlockRef,
+        seed: u64,
     ) -> Self {
+        let pause_max = settings.retry_first.saturating_mul(RETRY_GROWTH_MAX);
         Self {
+            pauses: Pauses::new(settings.retry_first, pause_max, seed),
             settings,
             genesis,
             phase: Phase::Idle,
@@ -179,8 +183,13 @@ impl Core {
                 self.phase = Phase::Paused;
             }
             (Command::Pause, _) => return refuse("pause", "only a running sync can be paused"),
-            (Command::Resume, Phase::Paused) => self.discover(now),
-            (Command::Resume, _) => return refuse("resume", "only a paused sync can be resumed"),
+            (Command::Resume, Phase::Paused | Phase::Failed { .. }) => {
+                self.failures = 0;
+                self.discover(now);
+            }
+            (Command::Resume, _) => {
+                return refuse("resume", "only a paused or failed sync can be resumed");
+            }
             (Command::Stop, Phase::Idle) => return refuse("stop", "it is not running"),
             (Command::Stop, _) => self.phase = Phase::Idle,
         }
@@ -247,7 +256,7 @@ impl Core {
     fn tick(&mut self, now: Duration) {
         let alone = self.is_alone(now);
         match &mut self.phase {
-            Phase::Failed { retry_at, .. } if now >= *retry_at => self.discover(now),
+            Phase::Failed { retry_at: Some(at), .. } if now >= *at => self.discover(now),
             Phase::Discovering { attempts } if now >= self.next_attempt => {
                 *attempts += 1;
                 let attempts = *attempts;
@@ -292,10 +301,12 @@ impl Core {
     }
 
     fn fail(&mut self, now: Duration, reason: FailureReason) {
-        let growth = 1 << self.failures.min(RETRY_GROWTH_MAX.ilog2());
-        self.failures += 1;
-        let retry_at = now + self.settings.retry_first * growth;
-        self.phase = Phase::Failed { reason, failures: self.failures, retry_at };
+        let retries = self.failures < self.settings.recovery_attempts_max;
+        let retry_at =
+            retries.then(|| now.saturating_add(self.pauses.after(self.failures as usize)));
+        self.failures = self.failures.saturating_add(1);
+        let (head, failures) = (self.head.height, self.failures);
+        self.phase = Phase::Failed { reason, head, failures, retry_at };
     }
 
     fn refused(&mut self, now: Duration, at: Height, peer: PeerId) {

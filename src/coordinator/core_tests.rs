@@ -28,11 +28,14 @@ struct World {
 
 impl World {
     fn new(heads: &[u64]) -> Self {
-        let settings = DiscoverySettings::default();
+        Self::with(DiscoverySettings::default(), heads)
+    }
+
+    fn with(settings: DiscoverySettings, heads: &[u64]) -> Self {
         let selector = Selector::new(SelectionSettings::default(), 1);
         let heads: BTreeMap<_, _> = heads.iter().map(|head| (PeerId::random(), *head)).collect();
         let mut world = Self {
-            core: Core::new(settings, selector, OURS, block(0)),
+            core: Core::new(settings, selector, OURS, block(0), 1),
             now: SECOND,
             heads,
             window: None,
@@ -218,10 +221,67 @@ fn failed_sync_tries_again_and_waits_longer_each_time() {
     assert_eq!(world.phase(), "discovering");
     world.pass(31);
     assert_eq!(world.phase(), "failed");
-    world.pass(100);
-    assert_eq!(world.phase(), "failed");
-    world.pass(25);
+    world.pass(59);
+    assert_eq!(world.phase(), "failed", "half of twice the pause is left to chance");
+    world.pass(62);
     assert_eq!(world.phase(), "discovering");
+}
+
+/// Lets time pass until the sync has failed for good; how often it tried again.
+fn fail_for_good(world: &mut World) -> u32 {
+    for _ in 0..3_600 {
+        if let Phase::Failed { failures, retry_at: None, .. } = world.core.phase() {
+            return failures - 1;
+        }
+        world.pass(1);
+    }
+    panic!("it tries for ever");
+}
+
+#[test]
+fn failed_sync_tries_again_so_often_and_then_waits_for_another_peer() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    assert_eq!(fail_for_good(&mut world), 5);
+    world.pass(100_000);
+    assert_eq!(world.phase(), "failed");
+    world.heads.insert(PeerId::random(), 50);
+    world.peers();
+    assert_eq!(world.phase(), "downloading_blocks");
+    world.heads.clear();
+    world.peers();
+    world.pass(6 + 31);
+    let again = |phase: &Phase| matches!(phase, Phase::Failed { failures: 1, .. });
+    assert!(again(world.core.phase()), "what went well in between counts: {}", world.phase());
+}
+
+#[test]
+fn failed_sync_that_waits_for_good_is_resumed_by_an_operator() {
+    let mut world = World::new(&[]);
+    world.start(None);
+    fail_for_good(&mut world);
+    world.command(Command::Resume).unwrap();
+    assert_eq!(world.phase(), "discovering");
+    assert_eq!(fail_for_good(&mut world), 5, "it may try as often as at first");
+}
+
+#[test]
+fn sync_that_is_not_to_recover_by_itself_fails_once() {
+    let settings = DiscoverySettings { recovery_attempts_max: 0, ..DiscoverySettings::default() };
+    let mut world = World::with(settings, &[]);
+    world.start(None);
+    assert_eq!(fail_for_good(&mut world), 0);
+}
+
+#[test]
+fn failed_sync_names_the_last_good_block() {
+    let mut world = World::new(&[100]);
+    world.start(None);
+    world.import(40);
+    let peer = *world.heads.keys().next().unwrap();
+    world.event(Event::ImportRefused { at: h(41), peer });
+    let Phase::Failed { head, .. } = world.core.phase() else { panic!("{}", world.phase()) };
+    assert_eq!(*head, h(40));
 }
 
 #[test]

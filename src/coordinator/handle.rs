@@ -11,6 +11,7 @@ use super::{Command, CoordinatorMsg, Refused, SyncStatus};
 use crate::{
     importer::Refusal,
     reputation::PeerView,
+    resources::Shortage,
     types::{BlockRef, Height},
 };
 
@@ -92,6 +93,14 @@ impl CoordinatorHandle {
     /// [`SendError`] while it is restarting or stopped.
     pub fn peers_changed(&self, view: PeerView) -> Result<(), SendError> {
         self.child.cast(CoordinatorMsg::PeersChanged { view })
+    }
+
+    /// See [`CoordinatorMsg::ShortOf`].
+    ///
+    /// # Errors
+    /// [`SendError`] while it is restarting or stopped.
+    pub fn short_of(&self, shortages: Vec<Shortage>) -> Result<(), SendError> {
+        self.child.cast(CoordinatorMsg::ShortOf { shortages })
     }
 
     /// See [`CoordinatorMsg::SchedulerStarted`].

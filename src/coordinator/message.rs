@@ -7,6 +7,7 @@ use crate::{
     importer::Refusal,
     reputation::PeerView,
     resilience::ProbeAnswer,
+    resources::Shortage,
     scheduler::Front,
     types::{BlockRef, Height, PeerId},
 };
@@ -64,6 +65,11 @@ pub enum CoordinatorMsg {
     PeersChanged {
         /// All of them.
         view: PeerView,
+    },
+    /// What the machine is short of.
+    ShortOf {
+        /// All of it.
+        shortages: Vec<Shortage>,
     },
     /// A probe was answered.
     Probed {

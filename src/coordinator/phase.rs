@@ -47,14 +47,17 @@ pub enum Phase {
         /// The head.
         head: Height,
     },
-    /// Cannot go on; tries again by itself.
+    /// Cannot go on now.
     Failed {
         /// Why.
         reason: FailureReason,
+        /// The last good block: what is below stays.
+        head: Height,
         /// Failures in a row.
         failures: u32,
-        /// When it tries again, as time of the node's clock.
-        retry_at: Duration,
+        /// When it tries again by itself, as time of the node's clock. None: it has done so as
+        /// often as it may, and waits for a peer that was not there or for a command.
+        retry_at: Option<Duration>,
     },
     /// Held by an operator.
     Paused,

@@ -6,6 +6,7 @@ use super::{Gate, Phase, Stall};
 use crate::{
     reputation::PeerStatus,
     resilience::LinkCut,
+    resources::Shortage,
     types::{BlockRef, BlockRoot, Height},
 };
 
@@ -62,6 +63,9 @@ pub struct SyncStatus {
     /// Set while our own link is taken for cut: nobody is blamed for not answering.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub link_cut: Option<LinkCut>,
+    /// What the machine is short of, and what is held back because of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub short_of: Vec<Shortage>,
     /// Everybody known.
     pub peers: Vec<PeerStatus>,
 }
@@ -92,6 +96,7 @@ impl SyncStatus {
             last_checkpoint: None,
             usable_peers: 0,
             link_cut: None,
+            short_of: Vec::new(),
             peers: Vec::new(),
         }
     }

@@ -4,9 +4,11 @@
 mod blocks;
 mod chain;
 mod network;
+mod resources;
 mod tree;
 
 pub(crate) use blocks::blocks;
 pub(crate) use chain::{ChainDouble, Write};
 pub(crate) use network::{NetworkDouble, StarterDouble, Told, peer, stream_of};
+pub(crate) use resources::ResourcesDouble;
 pub(crate) use tree::{Recorded, Recorder, exit_of, recorded, tree};

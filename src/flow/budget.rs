@@ -65,6 +65,12 @@ impl ByteBudget {
         Some(BytePermit { budget: self.clone(), at, bytes })
     }
 
+    /// Changes the limit. What is held above a lower one stays held until it is given back.
+    pub fn set_limit(&self, limit: u64) {
+        self.inner.lock().limit = limit;
+        self.inner.freed.notify_waiters();
+    }
+
     /// Moves the front: the lowest height that is not yet imported.
     pub fn set_front(&self, front: Height) {
         self.inner.lock().front = front;
@@ -169,6 +175,22 @@ mod tests {
         assert_eq!(budget.gauge().used, 50);
         drop(permit);
         assert_eq!(budget.gauge(), BudgetGauge { limit: 100, used: 0, peak: 80 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limit_that_is_lowered_takes_nothing_back_and_one_that_is_raised_lets_waiters_go_on() {
+        let budget = ByteBudget::new(100);
+        let mut held = budget.try_reserve(h(3), 80).unwrap();
+        budget.set_limit(0);
+        assert_eq!(budget.gauge(), BudgetGauge { limit: 0, used: 80, peak: 80 });
+        assert!(timeout(Duration::from_secs(1), held.grow_to(81)).await.is_err());
+        let growing = tokio::spawn(async move {
+            held.grow_to(120).await;
+            held.bytes()
+        });
+        tokio::task::yield_now().await;
+        budget.set_limit(120);
+        assert_eq!(growing.await.unwrap(), 120);
     }
 
     #[test]

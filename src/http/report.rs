@@ -178,6 +178,7 @@ mod tests {
         },
         coordinator::{FailureReason, Gate, Phase, Stall, StallReason},
         resilience::{CutSign, LinkCut},
+        resources::Shortage,
         types::{BlockRef, BlockRoot, Height},
     };
 
@@ -207,13 +208,14 @@ mod tests {
     fn report_round_trips_as_json_in_every_phase() {
         let target = Height::new(9);
         let reason = FailureReason::NoUsablePeer { attempts: 30, banned: 0 };
-        let retry_at = Duration::from_millis(1_500);
+        let retry_at = Some(Duration::from_millis(1_500));
         for phase in [
             Phase::Idle,
             Phase::Discovering { attempts: 2 },
             Phase::DownloadingBlocks { target },
             Phase::Synced { head: target },
-            Phase::Failed { reason, failures: 1, retry_at },
+            Phase::Failed { reason: reason.clone(), head: target, failures: 1, retry_at },
+            Phase::Failed { reason, head: target, failures: 6, retry_at: None },
         ] {
             let report = NodeReport {
                 sync: SyncStatus {
@@ -241,6 +243,7 @@ mod tests {
                     last_checkpoint: None,
                     usable_peers: 0,
                     link_cut: Some(LinkCut { sign: CutSign::Silence, seconds: 4.5 }),
+                    short_of: vec![Shortage::Disk { free: 1, needed: 2 }],
                     peers: Vec::new(),
                 },
                 restarts: 1,

@@ -20,6 +20,7 @@ use crate::{
     coordinator::CoordinatorHandle,
     flow::Segment,
     ports::{Chain, ChainError},
+    resources::ImportGate,
     scheduler::SchedulerHandle,
     types::BlockRef,
 };
@@ -29,6 +30,8 @@ use crate::{
 pub struct ImporterArgs {
     /// The store.
     pub chain: Arc<dyn Chain>,
+    /// Whether there is room for blocks.
+    pub gate: ImportGate,
     /// Most blocks of one transaction.
     pub batch_blocks: usize,
     /// Who is told of progress and refusals.
@@ -98,12 +101,14 @@ impl Actor for BlockImporter {
                 state.queue.clear();
                 announce(state);
             }
+            // What waited behind it goes on below.
+            ImporterMsg::GateChanged => {}
             ImporterMsg::ReadHead { reply } => {
                 // Who no longer waits for the answer needs none.
                 let _ = reply.send(state.head());
             }
         }
-        if state.commit.is_none() {
+        if state.commit.is_none() && state.args.gate.is_open() {
             commit(&myself, state);
         }
         Ok(())

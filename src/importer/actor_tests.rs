@@ -46,6 +46,7 @@ impl World {
         let child = ChildHandle::new("importer");
         let args = ImporterArgs {
             chain: chain.clone(),
+            gate: ImportGate::default(),
             batch_blocks,
             scheduler: SchedulerHandle::new(scheduler.handle.clone()),
             coordinator: CoordinatorHandle::new(coordinator.handle.clone()),

@@ -39,6 +39,14 @@ impl ImporterHandle {
         self.child.cast(ImporterMsg::SchedulerStarted)
     }
 
+    /// The gate opened or closed.
+    ///
+    /// # Errors
+    /// [`SendError`]; an importer that starts later looks at the gate.
+    pub fn gate_changed(&self) -> Result<(), SendError> {
+        self.child.cast(ImporterMsg::GateChanged)
+    }
+
     /// The present head.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub enum ImporterMsg {
     },
     /// The scheduler was started: drop what an earlier one queued, and tell it the head.
     SchedulerStarted,
+    /// The gate opened or closed.
+    GateChanged,
     /// The present head.
     ReadHead {
         /// Where it goes.

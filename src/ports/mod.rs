@@ -11,6 +11,7 @@ mod entropy;
 mod journal;
 mod lease;
 mod peer_network;
+mod resources;
 
 pub use chain::{BlockSource, Chain, ChainError};
 pub use clock::{Clock, SystemClock};
@@ -22,3 +23,4 @@ pub use peer_network::{
     Direction, DisconnectReason, Misuse, NetworkError, NetworkEvent, NetworkEvents, NetworkStarter,
     PeerNetwork, RangeStream, RequestError,
 };
+pub use resources::{ResourceSample, Resources};

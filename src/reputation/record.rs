@@ -35,10 +35,9 @@ const PROBATION_TRUST: Mass = Mass { good: 0.0, bad: 2.0 };
 /// and a long host name fits. Too low: it is not shown. Too high: memory that strangers fill.
 const ADDRESS_BYTES_MAX: usize = 256;
 
-/// One peer.
-pub(super) struct Record {
-    pub(super) address: Multiaddr,
-    pub(super) state: PeerState,
+/// What is stored of a peer, beside who and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures {
     pub(super) score: Score,
     pub(super) blocks: u64,
     pub(super) failed_blocks: u64,
@@ -51,10 +50,17 @@ pub(super) struct Record {
     pub(super) lies: u32,
     pub(super) offences: Offences,
     pub(super) ban: Option<Ban>,
-    /// Until when a peer of another chain is not asked again. Unit: time since the Unix epoch.
-    pub(super) elsewhere_until: Duration,
     /// Verified blocks that it still has to deliver before it is like others.
     pub(super) probation: u64,
+}
+
+/// One peer.
+pub(super) struct Record {
+    pub(super) address: Multiaddr,
+    pub(super) state: PeerState,
+    pub(super) figures: Figures,
+    /// Until when a peer of another chain is not asked again. Unit: time since the Unix epoch.
+    pub(super) elsewhere_until: Duration,
     pub(super) check_failures: u32,
     pub(super) check_at: Duration,
     pub(super) check_open: bool,
@@ -63,12 +69,10 @@ pub(super) struct Record {
     before_trouble: VecDeque<(Duration, Score)>,
 }
 
-impl Record {
-    /// A stranger at `address`.
-    pub(super) fn new(now: Duration, address: Multiaddr) -> Self {
+impl Figures {
+    /// Those of a stranger.
+    fn of_a_stranger(now: Duration) -> Self {
         Self {
-            address,
-            state: PeerState::Gone,
             score: Score::stranger(now),
             blocks: 0,
             failed_blocks: 0,
@@ -79,8 +83,25 @@ impl Record {
             lies: 0,
             offences: Offences::default(),
             ban: None,
-            elsewhere_until: Duration::ZERO,
             probation: 0,
+        }
+    }
+
+    /// Whether each is one that can be.
+    fn are_sound(&self) -> bool {
+        let sound = |figure: Option<f64>| figure.is_none_or(|it| it.is_finite() && it >= 0.0);
+        self.score.is_sound() && sound(self.latency) && sound(self.rate)
+    }
+}
+
+impl Record {
+    /// A stranger at `address`.
+    pub(super) fn new(now: Duration, address: Multiaddr) -> Self {
+        Self {
+            address,
+            state: PeerState::Gone,
+            figures: Figures::of_a_stranger(now),
+            elsewhere_until: Duration::ZERO,
             check_failures: 0,
             check_at: now,
             check_open: false,
@@ -96,21 +117,24 @@ impl Record {
         blocks: u64,
         settings: &ReputationSettings,
     ) {
-        if self.probation == 0 {
-            self.score.add(now, settings.half_life, Part::Trust, PROBATION_TRUST);
+        if self.figures.probation == 0 {
+            self.figures.score.add(now, settings.half_life, Part::Trust, PROBATION_TRUST);
         }
-        self.probation = blocks;
+        self.figures.probation = blocks;
     }
 
     /// What others are told of it.
     pub(super) fn standing(&self, weights: ScoreWeights) -> Standing {
         // The cast of a float saturates.
         #[allow(clippy::cast_possible_truncation, reason = "never negative")]
-        let bytes_per_second = self.rate.map(|rate| rate as u64);
+        let bytes_per_second = self.figures.rate.map(|rate| rate as u64);
         Standing {
-            score: self.score.overall(weights),
-            reliability: self.score.permille(Part::Reliability),
-            latency: self.latency.and_then(|latency| Duration::try_from_secs_f64(latency).ok()),
+            score: self.figures.score.overall(weights),
+            reliability: self.figures.score.permille(Part::Reliability),
+            latency: self
+                .figures
+                .latency
+                .and_then(|latency| Duration::try_from_secs_f64(latency).ok()),
             bytes_per_second,
             ip: ip_of(&self.address),
         }
@@ -118,7 +142,7 @@ impl Record {
 
     /// Whether it is kept out now.
     pub(super) fn is_banned(&self, now: Duration) -> bool {
-        self.ban.is_some_and(|ban| now < ban.until)
+        self.figures.ban.is_some_and(|ban| now < ban.until)
     }
 
     /// Takes in how quick a reply was.
@@ -127,10 +151,10 @@ impl Record {
             Some(mean.map_or(new, |mean| mean + NEWEST * (new - mean)))
         };
         if let Some(first_after) = reply.first_after {
-            self.latency = mix(self.latency, first_after.as_secs_f64());
+            self.figures.latency = mix(self.figures.latency, first_after.as_secs_f64());
         }
         if let Some(rate) = rate(reply) {
-            self.rate = mix(self.rate, rate);
+            self.figures.rate = mix(self.figures.rate, rate);
         }
     }
 
@@ -140,7 +164,7 @@ impl Record {
         self.before_trouble.retain(young);
         // The oldest are those that matter.
         if self.before_trouble.len() < BEFORE_TROUBLE_MAX {
-            self.before_trouble.push_back((now, self.score));
+            self.before_trouble.push_back((now, self.figures.score));
         }
     }
 
@@ -155,7 +179,7 @@ impl Record {
         self.before_trouble.clear();
         self.check_failures = 0;
         if let Some(before) = before {
-            self.score = before;
+            self.figures.score = before;
             self.changed = true;
         }
         before.is_some()
@@ -167,21 +191,7 @@ impl Record {
         if address.len() > ADDRESS_BYTES_MAX {
             address = String::new();
         }
-        StoredPeer {
-            peer: peer.to_bytes(),
-            address,
-            score: self.score,
-            blocks: self.blocks,
-            failed_blocks: self.failed_blocks,
-            bytes: self.bytes,
-            failures: self.failures,
-            latency: self.latency,
-            rate: self.rate,
-            lies: self.lies,
-            offences: self.offences,
-            ban: self.ban,
-            probation: self.probation,
-        }
+        StoredPeer { peer: peer.to_bytes(), address, figures: self.figures }
     }
 }
 
@@ -193,17 +203,7 @@ pub const STORED_PEER_VERSION: u8 = 1;
 pub struct StoredPeer {
     peer: Vec<u8>,
     address: String,
-    score: Score,
-    blocks: u64,
-    failed_blocks: u64,
-    bytes: u64,
-    failures: u64,
-    latency: Option<f64>,
-    rate: Option<f64>,
-    lies: u32,
-    offences: Offences,
-    ban: Option<Ban>,
-    probation: u64,
+    figures: Figures,
 }
 
 impl StoredPeer {
@@ -214,7 +214,7 @@ impl StoredPeer {
 
     /// The ban that was stored with it.
     pub fn ban(&self) -> Option<Ban> {
-        self.ban
+        self.figures.ban
     }
 
     /// The record as it was stored, with the time since then passed; `None` if a field cannot be.
@@ -225,29 +225,17 @@ impl StoredPeer {
     ) -> Option<(PeerId, Record)> {
         let peer = self.peer()?;
         let address = self.address.parse().ok()?;
-        let sound = |figure: Option<f64>| figure.is_none_or(|it| it.is_finite() && it >= 0.0);
-        if !self.score.is_sound() || !sound(self.latency) || !sound(self.rate) {
+        if !self.figures.are_sound() {
             return None;
         }
+        let mut record =
+            Record { figures: self.figures, changed: false, ..Record::new(now, address) };
         // A clock that was wrong must not keep anybody out for ever.
         let latest = now.saturating_add(settings.ban_max.max(settings.ban));
-        let ban = self.ban.map(|ban| Ban { until: ban.until.min(latest), ..ban });
-        let mut record = Record {
-            score: self.score,
-            blocks: self.blocks,
-            failed_blocks: self.failed_blocks,
-            bytes: self.bytes,
-            failures: self.failures,
-            latency: self.latency,
-            rate: self.rate,
-            lies: self.lies,
-            offences: self.offences,
-            ban,
-            probation: self.probation,
-            changed: false,
-            ..Record::new(now, address)
-        };
-        record.score.decay(now, settings.half_life);
+        if let Some(ban) = &mut record.figures.ban {
+            ban.until = ban.until.min(latest);
+        }
+        record.figures.score.decay(now, settings.half_life);
         if record.is_banned(now) {
             record.state = PeerState::Banned;
         }

@@ -22,3 +22,4 @@ pub use limit::{Allowance, QUOTA_PERIOD};
 pub(crate) use limit::{Cost, Quota};
 pub use partition::{CutSign, LinkCut, LinkNews, LinkWatch, Traffic};
 pub use probe::{ProbeAnswer, Prober, ProvenBlock};
+pub(crate) use retry::Pauses;

@@ -23,7 +23,7 @@ impl Clock for NoTime {
 }
 
 /// How long to stay away from something that failed, and failed again each time it was tried.
-pub(super) struct Pauses {
+pub(crate) struct Pauses {
     first: Duration,
     max: Duration,
     random: StdRng,
@@ -32,14 +32,14 @@ pub(super) struct Pauses {
 impl Pauses {
     /// Pauses from `first` to `max`, each a millisecond at least. `seed` decides what is left to
     /// chance.
-    pub(super) fn new(first: Duration, max: Duration, seed: u64) -> Self {
+    pub(crate) fn new(first: Duration, max: Duration, seed: u64) -> Self {
         Self { first, max: max.max(first), random: StdRng::seed_from_u64(seed) }
     }
 
     /// The pause before it is tried again, when `repeats` tries have failed since the first
     /// failure. The first pause is exact. Of the longer ones half is left to chance, so that what
     /// failed at once is not tried at once for ever.
-    pub(super) fn after(&mut self, repeats: usize) -> Duration {
+    pub(crate) fn after(&mut self, repeats: usize) -> Duration {
         if repeats == 0 {
             return self.first;
         }

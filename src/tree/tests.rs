@@ -12,11 +12,13 @@ use crate::{
     adapters::memory::MemoryJournal,
     config::SyncConfig,
     coordinator::{Command, StallReason},
-    doubles::{ChainDouble, NetworkDouble, StarterDouble, Write, blocks, peer, stream_of},
+    doubles::{
+        ChainDouble, NetworkDouble, ResourcesDouble, StarterDouble, Write, blocks, peer, stream_of,
+    },
     node::{Node, StopError},
     ports::{
         BlockSource, InlineCompute, NetworkError, NetworkEvents, NetworkStarter, OsEntropy,
-        PeerNetwork, SystemClock,
+        PeerNetwork, ResourceSample, SystemClock,
     },
     types::{BlockRef, BlockRoot, Height},
 };
@@ -38,6 +40,14 @@ async fn node_with(
     network: Arc<dyn NetworkStarter>,
     script: impl IntoIterator<Item = Write>,
 ) -> (Node, Arc<ChainDouble>) {
+    node_on(Arc::new(ResourcesDouble::plenty()), network, script).await
+}
+
+async fn node_on(
+    machine: Arc<ResourcesDouble>,
+    network: Arc<dyn NetworkStarter>,
+    script: impl IntoIterator<Item = Write>,
+) -> (Node, Arc<ChainDouble>) {
     let chain = Arc::new(ChainDouble::new(script));
     let ports = Ports {
         spec: Arc::clone(&blocks().spec),
@@ -48,6 +58,7 @@ async fn node_with(
         compute: Arc::new(InlineCompute),
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
+        resources: machine,
     };
     (Node::start(SyncConfig::default(), ports).await.unwrap(), chain)
 }
@@ -330,4 +341,46 @@ async fn read_that_never_ends_does_not_keep_a_node_from_stopping() {
     let (node, _) = node_with(starter.clone(), []).await;
     let stopped = node.shutdown(Duration::from_secs(10)).await;
     assert!(matches!(stopped, Err(StopError::StillInUse { port: "chain", .. })), "{stopped:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_disk_holds_the_import_says_what_is_needed_and_room_lets_the_sync_go_on() {
+    let machine = Arc::new(ResourcesDouble::plenty());
+    let disk = |free| ResourceSample { memory_bytes: Some(0), disk_free_bytes: Some(free) };
+    machine.set(Some(disk(1 << 20)));
+    let starter =
+        Arc::new(StarterDouble { network: NetworkDouble::honest(), peers: vec![peer(1)] });
+    let (node, chain) = node_on(machine.clone(), starter, []).await;
+    node.start_sync(None).await.unwrap();
+    let mut status = node.watch();
+    let short = status.wait_for(|status| !status.short_of.is_empty()).await.unwrap().clone();
+    let told = short.short_of.first().unwrap().to_string();
+    assert!(told.contains("1 MiB left") && told.contains("1280 MiB are free"), "{told}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(written(&chain).is_empty(), "it was imported onto a full disk");
+    machine.set(Some(disk(2 << 30)));
+    until_synced(&node, 100).await;
+    status.wait_for(|status| status.short_of.is_empty()).await.unwrap();
+    assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
+    for child in Child::ALL {
+        assert_eq!(node.incarnation(child), 1, "{child} was started again");
+    }
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_at_its_limit_lets_the_sync_crawl_and_not_stop() {
+    let machine = Arc::new(ResourcesDouble::plenty());
+    let memory = |used| ResourceSample { memory_bytes: Some(used), disk_free_bytes: None };
+    machine.set(Some(memory(1 << 40)));
+    let starter =
+        Arc::new(StarterDouble { network: NetworkDouble::honest(), peers: vec![peer(1)] });
+    let (node, chain) = node_on(machine, starter, []).await;
+    while node.budget().limit > 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    node.start_sync(None).await.unwrap();
+    until_synced(&node, 100).await;
+    assert_eq!(written(&chain), (1..=100).collect::<Vec<_>>());
+    node.shutdown(Duration::from_secs(10)).await.unwrap();
 }

@@ -120,7 +120,7 @@ async fn status_tells_where_a_running_node_is_and_that_none_runs() {
     let status = alys(&["status", "--data-dir", &node, "--json"]).await.done();
     assert_eq!(status["phase"]["state"], "synced");
     assert_eq!((&status["current_height"], &status["head"]), (&json!(50), &json!(chain.head)));
-    assert_eq!(status["children"].as_array().unwrap().len(), 7);
+    assert_eq!(status["children"].as_array().unwrap().len(), 8);
     assert_eq!(status["budget"]["limit"], 64 << 20);
     let served_at = fs::read_to_string(Path::new(&node).join("status.addr")).unwrap();
     let url = format!("http://{served_at}");

@@ -24,10 +24,9 @@ use tokio::{
 
 use super::{
     client::{AGAIN_AFTER, Counts, first_connection, keep_connected},
-    loopback::Loopback,
-    prepared::Prepared,
-    roles::{AbuserKind, RoleArgs, say},
+    roles::{AbuserKind, RoleArgs},
 };
+use crate::processes::{conversation::say, loopback::Loopback, prepared::Prepared};
 
 /// Requests that it has open over each connection. Unit: requests. Source: a little below where its
 /// own end refuses (30), so that each of them goes out.

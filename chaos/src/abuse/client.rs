@@ -22,10 +22,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
+use super::roles::RoleArgs;
+use crate::processes::{
+    conversation::{Conversation, say},
     loopback::{Ended, Loopback},
     prepared::Prepared,
-    roles::{Conversation, RoleArgs, say},
 };
 
 /// Asked for at once. Unit: blocks. Source: today's node.

@@ -4,6 +4,7 @@ use std::{error::Error, fs, sync::Arc, time::Duration};
 
 use alys_sync::{
     adapters::{
+        SystemResources,
         libp2p::{Keypair, Libp2pOptions, Libp2pStarter},
         sled::{ChainStore, StoreOptions},
     },
@@ -18,10 +19,11 @@ use alys_sync::{
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::{
+use super::roles::RoleArgs;
+use crate::processes::{
+    conversation::{Conversation, say},
     loopback::any_port,
     prepared::Prepared,
-    roles::{Conversation, RoleArgs, say},
 };
 
 /// How often the node is asked where it listens. Unit: time.
@@ -61,6 +63,7 @@ pub(super) async fn play(args: &RoleArgs) -> Result<(), Box<dyn Error>> {
         compute: Arc::new(RayonCompute::new(0)?),
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
+        resources: Arc::new(SystemResources::new(dir)),
     };
     let node = Node::start(config, ports).await?;
     let mut conversation = Conversation::begin(&listening(&node).await)?;

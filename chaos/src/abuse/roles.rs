@@ -1,18 +1,11 @@
-//! The roles of the processes, and what they have in common: a core to run on, and a conversation
-//! over standard input and output.
+//! The roles of the processes, and what they have in common: a core to run on.
 
-use std::{
-    error::Error,
-    fmt,
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 use alys_sync::types::Multiaddr;
-use serde::Serialize;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin, stdin};
 
-use super::{abuser, client, node, server};
+use super::{abuser, client, node};
+use crate::processes::server;
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -108,7 +101,7 @@ pub fn play(args: &RoleArgs) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let played = runtime.block_on(async {
         match args.role {
-            ProcessRole::Server => server::play(args).await,
+            ProcessRole::Server => server::play(&args.dir).await,
             ProcessRole::Node => node::play(args).await,
             ProcessRole::Client => client::play(args).await,
             ProcessRole::Abuser => abuser::play(args).await,
@@ -143,30 +136,4 @@ pub(super) fn two_cores() -> Option<[usize; 2]> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn two_cores() -> Option<[usize; 2]> {
     None
-}
-
-/// The conversation with the process that measures.
-pub(super) struct Conversation {
-    heard: Lines<BufReader<Stdin>>,
-}
-
-impl Conversation {
-    /// Says that this process is ready.
-    pub(super) fn begin(ready: &impl Serialize) -> io::Result<Self> {
-        say(ready)?;
-        Ok(Self { heard: BufReader::new(stdin()).lines() })
-    }
-
-    /// Waits until this process is asked; `None` when it is to end. Cancel-safe.
-    pub(super) async fn asked(&mut self) -> io::Result<Option<()>> {
-        Ok(self.heard.next_line().await?.map(drop))
-    }
-}
-
-/// Says one thing.
-pub(super) fn say(what: &impl Serialize) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, what)?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()
 }

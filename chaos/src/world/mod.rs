@@ -14,6 +14,7 @@ mod network;
 mod outage;
 mod peer;
 mod reply;
+mod resources;
 mod store;
 mod turnstile;
 
@@ -25,5 +26,6 @@ pub use network::{SimStarter, World};
 pub use outage::{Outage, OutageKind};
 pub use peer::{SimPeer, peer_id};
 pub use reply::{Part, Reply};
+pub use resources::PlentyOfRoom;
 pub use store::{RecordingChain, RecordingJournal, StoreFault};
 pub use turnstile::Turnstile;

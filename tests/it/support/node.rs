@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use alys_sync::{
     adapters::{
+        SystemResources,
         libp2p::{Libp2pOptions, Libp2pStarter, listen_addresses},
         sled::{ChainStore, StoreOptions},
     },
@@ -32,6 +33,8 @@ pub fn config(servers: &[&Server]) -> SyncConfig {
     config.discovery.interval = Duration::from_millis(200);
     config.discovery.probe_deadline = Duration::from_secs(2);
     config.checkpoint.interval_blocks = 1_000;
+    // Memory is that of the process, and all tests of this binary are in one.
+    config.resources.memory_max_bytes = None;
     config
 }
 
@@ -69,6 +72,7 @@ impl TestNode {
             compute: Arc::new(RayonCompute::new(0).unwrap()),
             entropy: Arc::new(OsEntropy),
             clock: Arc::new(SystemClock::start()),
+            resources: Arc::new(SystemResources::new(dir)),
         };
         let node = Node::start(config, ports).await.unwrap();
         Self { node, store, recovery, _dir: None }

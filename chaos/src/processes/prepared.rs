@@ -64,13 +64,13 @@ pub enum PrepareError {
 
 /// The files, in a directory of their own.
 #[derive(Debug, Clone)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     dir: PathBuf,
 }
 
 impl Prepared {
     /// Makes a chain of `blocks` blocks in `dir`, and a store that holds the first `held`.
-    pub(super) fn make(dir: &Path, blocks: u64, held: u64) -> Result<Self, PrepareError> {
+    pub(crate) fn make(dir: &Path, blocks: u64, held: u64) -> Result<Self, PrepareError> {
         let prepared = Self { dir: dir.to_owned() };
         let chain = generate(GenerateOptions { blocks, ..GenerateOptions::default() })?;
         fs::write(prepared.spec_file(), chain.spec().to_json())?;
@@ -95,17 +95,17 @@ impl Prepared {
     }
 
     /// What was made in `dir` before.
-    pub(super) fn open(dir: &Path) -> Self {
+    pub(crate) fn open(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
     }
 
     /// Its directory.
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// The whole chain.
-    pub(super) fn chain_file(&self) -> PathBuf {
+    pub(crate) fn chain_file(&self) -> PathBuf {
         self.dir.join("chain.bin")
     }
 
@@ -118,19 +118,19 @@ impl Prepared {
     }
 
     /// The rules.
-    pub(super) fn spec(&self) -> Result<Arc<ChainSpec>, PrepareError> {
+    pub(crate) fn spec(&self) -> Result<Arc<ChainSpec>, PrepareError> {
         Ok(Arc::new(ChainSpec::from_json(&fs::read_to_string(self.spec_file())?)?))
     }
 
     /// Block 0.
-    pub(super) fn genesis(&self) -> Result<Genesis, PrepareError> {
+    pub(crate) fn genesis(&self) -> Result<Genesis, PrepareError> {
         let mut file = ChainFileReader::new(File::open(self.chain_file())?);
         let first = file.next().ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))??;
         Ok(Genesis::from_block(EncodedBlock::decode(first)?)?)
     }
 
     /// A copy of the store, to be written to and thrown away.
-    pub(super) fn copy_store(&self, name: &str) -> Result<PathBuf, PrepareError> {
+    pub(crate) fn copy_store(&self, name: &str) -> Result<PathBuf, PrepareError> {
         let copy = self.dir.join(name);
         copy_dir(&self.store_dir(), &copy)?;
         Ok(copy)
@@ -157,7 +157,8 @@ fn verified(
     })
 }
 
-fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a directory with all below it to `to`, which does not exist.
+pub(crate) fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -10,7 +10,7 @@ use alys_sync::{
 use tokio::sync::mpsc;
 
 /// Where all processes listen: a free port. One transport, so that no time goes into comparing two.
-pub(super) fn any_port() -> Vec<Multiaddr> {
+pub(crate) fn any_port() -> Vec<Multiaddr> {
     let address = format!("/ip4/{}/tcp/0", Ipv4Addr::LOCALHOST);
     vec![address.parse().expect("an address of well-formed parts")]
 }
@@ -18,7 +18,7 @@ pub(super) fn any_port() -> Vec<Multiaddr> {
 /// The network ended, or never listened.
 #[derive(Debug, thiserror::Error)]
 #[error("the network has ended")]
-pub(super) struct Ended;
+pub(crate) struct Ended;
 
 struct Report(mpsc::UnboundedSender<NetworkEvent>);
 
@@ -30,7 +30,7 @@ impl NetworkEvents for Report {
 }
 
 /// A network with its events. Dropping it ends it.
-pub(super) struct Loopback {
+pub(crate) struct Loopback {
     network: Arc<dyn PeerNetwork>,
     /// Unbounded, as it is read all the time, and holds a few events for each dial.
     events: mpsc::UnboundedReceiver<NetworkEvent>,
@@ -38,12 +38,12 @@ pub(super) struct Loopback {
 
 impl Loopback {
     /// Listens, and serves `source` under a new identity.
-    pub(super) async fn start(source: Arc<dyn BlockSource>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn start(source: Arc<dyn BlockSource>) -> Result<Self, Box<dyn Error>> {
         Self::start_as(source, Keypair::generate_ed25519()).await
     }
 
     /// The same under the identity of `key`.
-    pub(super) async fn start_as(
+    pub(crate) async fn start_as(
         source: Arc<dyn BlockSource>,
         key: Keypair,
     ) -> Result<Self, Box<dyn Error>> {
@@ -54,12 +54,12 @@ impl Loopback {
     }
 
     /// The network itself.
-    pub(super) fn network(&self) -> &Arc<dyn PeerNetwork> {
+    pub(crate) fn network(&self) -> &Arc<dyn PeerNetwork> {
         &self.network
     }
 
     /// What happens next. Cancel-safe.
-    pub(super) async fn event(&mut self) -> Result<NetworkEvent, Ended> {
+    pub(crate) async fn event(&mut self) -> Result<NetworkEvent, Ended> {
         match self.events.recv().await {
             None | Some(NetworkEvent::Stopped { .. }) => Err(Ended),
             Some(event) => Ok(event),
@@ -67,7 +67,7 @@ impl Loopback {
     }
 
     /// Where it listens.
-    pub(super) async fn listening(&mut self) -> Result<Multiaddr, Ended> {
+    pub(crate) async fn listening(&mut self) -> Result<Multiaddr, Ended> {
         loop {
             if let NetworkEvent::Listening { address } = self.event().await? {
                 return Ok(address);

@@ -1,0 +1,438 @@
+//! A real node on a real disk, killed with SIGKILL at any instant of its sync, and at the very
+//! calls that make its data durable.
+//!
+//! Each run has a node of its own that starts with an empty chain. It says aloud which blocks it
+//! has imported; what it said is a promise. It is killed, started again and left alone until it is
+//! at the head. Then its store is opened here, and each block in it is compared with the chain.
+//!
+//! Of what a kill does not do: the machine stays up, so what was written and not synced survives.
+//! That promises come after the syncs is therefore looked at by itself, in one sync under `strace`.
+
+mod node;
+mod syncs;
+
+use std::{
+    error::Error,
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use alys_sync::{
+    adapters::sled::{ChainStore, OpenError, StoreOptions},
+    ports::{BlockSource as _, ChainError},
+    types::{Height, Multiaddr},
+    wire::chain_file::{ChainFileError, ChainFileReader},
+};
+use bytes::Bytes;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
+
+use self::{node::Said, syncs::Noted};
+use crate::processes::{PrepareError, ProcessError, prepared::Prepared, process::Process, server};
+
+/// Blocks read from a store at once. Unit: blocks.
+const READ_BLOCKS: usize = 512;
+
+/// How long a restarted node may take until it downloads. Unit: time. Source: the product's
+/// promise.
+const RESUMES_WITHIN: Duration = Duration::from_secs(5);
+
+/// The part of the chain that a restarted node may download in vain. Source: the product's promise.
+const REDOWNLOADED_MAX: f64 = 0.02;
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kill9Options {
+    /// How many kills; at least 1.
+    pub runs: u64,
+    /// The seed of the first run; the next run has the next seed.
+    pub seed: u64,
+    /// Blocks of the chain; at least 1.
+    pub blocks: u64,
+}
+
+/// Why nothing was found out.
+#[derive(Debug, thiserror::Error)]
+pub enum Kill9Error {
+    /// There is nothing to work on.
+    #[error("the runs cannot be prepared")]
+    Prepare(#[from] PrepareError),
+    /// A process is of no use.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The disk.
+    #[error("the files cannot be read or written")]
+    Io(#[from] io::Error),
+    /// The chain file is broken.
+    #[error("the chain file is broken")]
+    ChainFile(#[from] ChainFileError),
+    /// A node says nothing of what it has.
+    #[error("a node said {said:?} before it said what it has")]
+    Unexpected {
+        /// What it said.
+        said: Option<String>,
+    },
+}
+
+/// A process of these runs, as it is started.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Kill9RoleArgs {
+    /// Where the files are
+    #[arg(long)]
+    dir: PathBuf,
+    /// The node's store; without it, this is the server
+    #[arg(long, requires = "peer")]
+    store: Option<PathBuf>,
+    /// Whom the node syncs from
+    #[arg(long)]
+    peer: Option<Multiaddr>,
+}
+
+/// Plays the server or the node, until standard input ends.
+///
+/// # Errors
+/// Whatever keeps the process from playing it.
+pub fn play(args: &Kill9RoleArgs) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let played = runtime.block_on(async {
+        match args.store.as_deref().zip(args.peer.clone()) {
+            Some((store, peer)) => node::play(&args.dir, store, peer).await,
+            None => server::play(&args.dir).await,
+        }
+    });
+    // A thread that waits for standard input cannot be waited for.
+    runtime.shutdown_background();
+    played
+}
+
+/// When a node is killed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KillInstant {
+    /// So long after it was started. Unit: seconds.
+    After(f64),
+    /// Where a thread of it makes its nth call of this name.
+    AtCall(&'static str, u64),
+}
+
+/// One kill and what followed.
+#[derive(Debug, Clone, Serialize)]
+pub struct KillRun {
+    /// What decided it.
+    pub seed: u64,
+    /// When the node was killed.
+    pub instant: KillInstant,
+    /// The last block that it had promised.
+    pub promised: Height,
+    /// What the next node found.
+    pub found: Height,
+    /// From its start until it downloaded. Unit: seconds; none if it never did.
+    pub resume_seconds: Option<f64>,
+    /// Bytes that it received beyond those that it lacked, and beyond what a sync without a kill
+    /// takes to find the head of the network, over those of the whole chain.
+    pub redownloaded_fraction: f64,
+    /// Whether it came to the head of the network, with each block as it is there.
+    pub identical: bool,
+}
+
+impl KillRun {
+    fn lost(&self) -> u64 {
+        self.promised.get().saturating_sub(self.found.get())
+    }
+
+    fn is_kept(&self) -> bool {
+        let in_time = |seconds| seconds <= RESUMES_WITHIN.as_secs_f64();
+        self.lost() == 0
+            && self.identical
+            && self.resume_seconds.is_some_and(in_time)
+            && self.redownloaded_fraction <= REDOWNLOADED_MAX
+    }
+}
+
+/// What came of all runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Kill9Report {
+    /// How many.
+    pub runs: u64,
+    /// Of those, killed at a call that makes data durable.
+    pub killed_at_syncs: u64,
+    /// Nodes that downloaded again after their restart.
+    pub resumed: u64,
+    /// The longest time until they did. Unit: seconds.
+    pub max_resume_seconds: f64,
+    /// The median of those times. Unit: seconds.
+    pub median_resume_seconds: f64,
+    /// Blocks that were promised and gone, in all runs.
+    pub lost_acknowledged: u64,
+    /// The largest part of the chain that was downloaded in vain after a restart.
+    pub redownloaded_fraction: f64,
+    /// Runs that ended with the chain of the network, block by block.
+    pub heads_identical: u64,
+    /// Promises of one whole sync that were looked at. None without `strace`.
+    pub promises: Option<u64>,
+    /// Of those, made before the data was synced.
+    pub promises_before_sync: Option<u64>,
+    /// The runs in which a bound was broken.
+    pub failed: Vec<KillRun>,
+    /// How long it all took. Unit: seconds.
+    pub seconds: f64,
+}
+
+impl Kill9Report {
+    /// Whether all bounds were kept.
+    pub fn is_kept(&self) -> bool {
+        self.failed.is_empty() && self.promises_before_sync.is_none_or(|unkept| unkept == 0)
+    }
+}
+
+/// Kills, restarts, compares. `done` is called after each run.
+///
+/// # Errors
+/// [`Kill9Error`]. A broken bound is none: it is in the report.
+pub async fn run_kill9(
+    options: Kill9Options,
+    done: impl Fn(&KillRun),
+) -> Result<Kill9Report, Kill9Error> {
+    let begun = Instant::now();
+    let dir = tempfile::tempdir()?;
+    let prepared = Prepared::make(dir.path(), options.blocks, 1)?;
+    let chain = read_chain(&prepared.chain_file())?;
+    let arguments = arguments(dir.path(), &[]);
+    let (server, peer): (_, Multiaddr) = Process::start("server", arguments).await?;
+    let mut scene =
+        Scene { prepared, peer, chain, whole: Duration::ZERO, searching: 0, noted: None };
+    scene.look_at_a_whole_sync().await?;
+    let mut runs = Vec::new();
+    for seed in options.seed..options.seed.saturating_add(options.runs) {
+        let run = scene.run(seed).await?;
+        done(&run);
+        runs.push(run);
+    }
+    server.stop().await?;
+    Ok(report(runs, scene.noted.as_ref(), begun.elapsed()))
+}
+
+fn arguments(dir: &Path, more: &[OsString]) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["kill9-role".into(), "--dir".into(), dir.into()];
+    arguments.extend(more.iter().cloned());
+    arguments
+}
+
+/// All blocks, from genesis on.
+fn read_chain(file: &Path) -> Result<Vec<Bytes>, Kill9Error> {
+    ChainFileReader::new(File::open(file)?).map(|block| Ok(block?)).collect()
+}
+
+/// What all runs share.
+struct Scene {
+    prepared: Prepared,
+    peer: Multiaddr,
+    chain: Vec<Bytes>,
+    /// From the start of a node to its last import, in a whole sync.
+    whole: Duration,
+    /// What a sync without a kill receives beyond the chain: it has to find out how high that is.
+    /// Unit: bytes.
+    searching: u64,
+    /// What `strace` saw of one; none where there is no `strace`.
+    noted: Option<Noted>,
+}
+
+/// A node that was left alone until it was at the head.
+struct Left {
+    found: Height,
+    resumed_after: Option<Duration>,
+    imported_after: Duration,
+    received_bytes: u64,
+}
+
+impl Scene {
+    async fn look_at_a_whole_sync(&mut self) -> Result<(), Kill9Error> {
+        let store = self.prepared.copy_store("whole")?;
+        let (node, left) = self.leave_alone(self.start(&store, None)?, Instant::now()).await?;
+        self.whole = left.imported_after;
+        self.searching = self.in_vain(&left);
+        node.stop().await?;
+        fs::remove_dir_all(&store)?;
+        if !syncs::can_trace() {
+            return Ok(());
+        }
+        let (store, notes) =
+            (self.prepared.copy_store("noted")?, self.prepared.dir().join("notes"));
+        let node = self.start(&store, Some(syncs::noting(&notes)))?;
+        let (node, _) = self.leave_alone(node, Instant::now()).await?;
+        node.stop().await?;
+        fs::remove_dir_all(&store)?;
+        self.noted = Some(syncs::read(&notes)?);
+        Ok(())
+    }
+
+    /// Starts a node, under `strace` if there are arguments for it.
+    fn start(&self, store: &Path, strace: Option<Vec<OsString>>) -> Result<Process, Kill9Error> {
+        let node = ["--store".into(), store.into(), "--peer".into(), self.peer.to_string().into()];
+        let node = arguments(self.prepared.dir(), &node);
+        let program = std::env::current_exe()?;
+        Ok(match strace {
+            None => Process::run("node", program, node)?,
+            Some(strace) => {
+                let arguments = strace.into_iter().chain([program.into()]).chain(node);
+                Process::run("node", "strace", arguments)?
+            }
+        })
+    }
+
+    async fn run(&self, seed: u64) -> Result<KillRun, Kill9Error> {
+        let instant = self.instant(&mut StdRng::seed_from_u64(seed));
+        let store = self.prepared.copy_store("node")?;
+        let promised = self.kill(&store, &instant).await?;
+        let begun = Instant::now();
+        let (node, left) = self.leave_alone(self.start(&store, None)?, begun).await?;
+        node.stop().await?;
+        let identical = self.is_whole_chain(&store).await?;
+        fs::remove_dir_all(&store)?;
+        let vain = self.in_vain(&left).saturating_sub(self.searching);
+        Ok(KillRun {
+            seed,
+            instant,
+            promised,
+            found: left.found,
+            resume_seconds: left.resumed_after.map(|after| after.as_secs_f64()),
+            redownloaded_fraction: vain as f64 / self.bytes_above(Height::GENESIS) as f64,
+            identical,
+        })
+    }
+
+    /// At any moment of a sync, or at one of its calls that make data durable.
+    fn instant(&self, chance: &mut StdRng) -> KillInstant {
+        let calls = self.noted.as_ref().map(|noted| &noted.calls).filter(|calls| !calls.is_empty());
+        match calls {
+            Some(calls) if chance.random_bool(0.5) => {
+                let at = chance.random_range(0..calls.len());
+                let (call, most) = calls.iter().nth(at).map_or(("fdatasync", 1), |(c, n)| (*c, *n));
+                KillInstant::AtCall(call, chance.random_range(1..=most))
+            }
+            Some(_) | None => {
+                KillInstant::After(chance.random_range(0.0..self.whole.as_secs_f64()))
+            }
+        }
+    }
+
+    /// Starts a node and kills it; the last block that it has promised.
+    async fn kill(&self, store: &Path, instant: &KillInstant) -> Result<Height, Kill9Error> {
+        let begun = Instant::now();
+        let (strace, at) = match instant {
+            KillInstant::After(seconds) => (None, Some(Duration::from_secs_f64(*seconds))),
+            KillInstant::AtCall(call, nth) => (Some(syncs::killing_at(call, *nth)), None),
+        };
+        let mut node = self.start(store, strace)?;
+        if let Some(at) = at {
+            // What it says meanwhile waits in the pipe.
+            sleep_until(begun + at).await;
+            node.kill_now()?;
+        }
+        let mut promised = Height::GENESIS;
+        while let Some(said) = node.hear_until_end::<Said>().await? {
+            match said {
+                Said::Opened { height } | Said::Imported { height } => promised = height,
+                Said::Downloads => {}
+                // It made fewer calls than in the sync that was looked at.
+                Said::Synced { .. } => node.kill_now()?,
+            }
+        }
+        node.ended().await?;
+        Ok(promised)
+    }
+
+    /// Waits until the node is at the head.
+    async fn leave_alone(
+        &self,
+        mut node: Process,
+        begun: Instant,
+    ) -> Result<(Process, Left), Kill9Error> {
+        let found = match node.hear().await? {
+            Said::Opened { height } => height,
+            other @ (Said::Downloads | Said::Imported { .. } | Said::Synced { .. }) => {
+                return Err(Kill9Error::Unexpected { said: Some(format!("{other:?}")) });
+            }
+        };
+        let (mut resumed_after, mut imported_after) = (None, begun.elapsed());
+        loop {
+            match node.hear().await? {
+                Said::Downloads => resumed_after = Some(begun.elapsed()),
+                Said::Synced { received_bytes } => {
+                    let left = Left { found, resumed_after, imported_after, received_bytes };
+                    return Ok((node, left));
+                }
+                Said::Imported { .. } => imported_after = begun.elapsed(),
+                Said::Opened { .. } => {}
+            }
+        }
+    }
+
+    /// What a node received that it had, or that it received twice. Unit: bytes.
+    fn in_vain(&self, left: &Left) -> u64 {
+        left.received_bytes.saturating_sub(self.bytes_above(left.found))
+    }
+
+    fn bytes_above(&self, height: Height) -> u64 {
+        let above = self.chain.iter().zip(0_u64..).filter(|(_, at)| *at > height.get());
+        above.map(|(block, _)| block.len() as u64).sum()
+    }
+
+    /// Whether the store holds the chain, block by block, to its end.
+    async fn is_whole_chain(&self, store: &Path) -> Result<bool, Kill9Error> {
+        let (genesis, store, chain) =
+            (self.prepared.genesis()?, store.to_owned(), self.chain.clone());
+        let compared = tokio::task::spawn_blocking(move || {
+            let store = ChainStore::open(&store, &genesis, StoreOptions::default())?;
+            Ok::<_, Mismatch>(holds(&store, &chain)?)
+        });
+        // A store that cannot be read is not the chain.
+        Ok(matches!(compared.await, Ok(Ok(true))))
+    }
+}
+
+/// Why a store could not be compared.
+#[derive(Debug, thiserror::Error)]
+enum Mismatch {
+    #[error("it does not open")]
+    Open(#[from] OpenError),
+    #[error("it cannot be read")]
+    Read(#[from] ChainError),
+}
+
+fn holds(store: &ChainStore, chain: &[Bytes]) -> Result<bool, ChainError> {
+    let mut at = 0;
+    while at < chain.len() {
+        let blocks = store.read(Height::new(at as u64), READ_BLOCKS, usize::MAX)?;
+        if blocks.is_empty() || chain.get(at..at + blocks.len()) != Some(&blocks) {
+            return Ok(false);
+        }
+        at += blocks.len();
+    }
+    Ok(store.head().height.get() + 1 == chain.len() as u64)
+}
+
+fn report(runs: Vec<KillRun>, noted: Option<&Noted>, took: Duration) -> Kill9Report {
+    let mut resumes: Vec<f64> = runs.iter().filter_map(|run| run.resume_seconds).collect();
+    resumes.sort_by(f64::total_cmp);
+    let at_sync = |run: &&KillRun| matches!(run.instant, KillInstant::AtCall(..));
+    let redownloaded = runs.iter().map(|run| run.redownloaded_fraction);
+    Kill9Report {
+        runs: runs.len() as u64,
+        killed_at_syncs: runs.iter().filter(at_sync).count() as u64,
+        resumed: resumes.len() as u64,
+        max_resume_seconds: resumes.last().copied().unwrap_or_default(),
+        median_resume_seconds: resumes.get(resumes.len() / 2).copied().unwrap_or_default(),
+        lost_acknowledged: runs.iter().map(KillRun::lost).sum(),
+        redownloaded_fraction: redownloaded.fold(0.0, f64::max),
+        heads_identical: runs.iter().filter(|run| run.identical).count() as u64,
+        promises: noted.map(|noted| noted.promises),
+        promises_before_sync: noted.map(|noted| noted.unkept),
+        failed: runs.into_iter().filter(|run| !run.is_kept()).collect(),
+        seconds: took.as_secs_f64(),
+    }
+}

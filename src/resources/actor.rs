@@ -1,0 +1,138 @@
+//! The actor: samples in, limits out. It decides nothing.
+
+use std::{io, sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::spawn_blocking;
+
+use super::{ImportGate, Orders, ResourceMsg, ResourceSettings, ResourceWatch};
+use crate::{
+    coordinator::CoordinatorHandle,
+    flow::ByteBudget,
+    importer::ImporterHandle,
+    ports::{Clock, Resources},
+};
+
+/// How often is looked. Unit: time. Source: an import writes at most about 100 MB a second, a tenth
+/// of the default reserve. Too low: idle work. Too high: the reserve is gone before it is noticed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the resource monitor needs.
+#[derive(Clone)]
+pub struct ResourceArgs {
+    /// The operator's choices.
+    pub settings: ResourceSettings,
+    /// What downloads may hold when nothing is short. Unit: bytes.
+    pub budget_max: u64,
+    /// What downloads hold.
+    pub budget: ByteBudget,
+    /// Whether blocks may be imported.
+    pub gate: ImportGate,
+    /// Where it looks.
+    pub resources: Arc<dyn Resources>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who goes on when the gate opens.
+    pub importer: ImporterHandle,
+    /// Who shows what is short.
+    pub coordinator: CoordinatorHandle,
+}
+
+/// The actor.
+pub struct ResourceMonitor;
+
+/// The resource monitor at work.
+pub struct State {
+    args: ResourceArgs,
+    watch: ResourceWatch,
+    /// Whether it is being looked: a disk that hangs is not asked again meanwhile.
+    looking: bool,
+    /// Whether the last look failed.
+    blind: bool,
+}
+
+impl Actor for ResourceMonitor {
+    type Msg = ResourceMsg;
+    type State = State;
+    type Arguments = ResourceArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ResourceMsg>,
+        args: ResourceArgs,
+    ) -> Result<State, ActorProcessingErr> {
+        myself.cast(ResourceMsg::Tick)?;
+        myself.send_interval(TICK, || ResourceMsg::Tick);
+        let watch = ResourceWatch::new(args.settings.clone(), args.budget_max);
+        Ok(State { args, watch, looking: false, blind: false })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ResourceMsg>,
+        message: ResourceMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ResourceMsg::Tick if state.looking => {}
+            ResourceMsg::Tick => {
+                state.looking = true;
+                let resources = Arc::clone(&state.args.resources);
+                spawn_blocking(move || {
+                    let found = resources.sample();
+                    drop(resources);
+                    // A monitor that is gone is followed by one that looks itself.
+                    let _ = myself.cast(ResourceMsg::Found { found });
+                });
+            }
+            ResourceMsg::Found { found } => {
+                state.looking = false;
+                take(state, found);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take(state: &mut State, found: io::Result<crate::ports::ResourceSample>) {
+    match found {
+        Ok(found) => {
+            state.blind = false;
+            let orders = state.watch.look(state.args.clock.now(), found);
+            give(&state.args, orders);
+        }
+        Err(error) if !state.blind => {
+            state.blind = true;
+            tracing::warn!(%error, "memory and disk cannot be looked at: limits stay as they are");
+        }
+        Err(_) => {}
+    }
+}
+
+fn give(args: &ResourceArgs, orders: Orders) {
+    let before = args.budget.gauge().limit;
+    if before != orders.budget_bytes {
+        args.budget.set_limit(orders.budget_bytes);
+        let shortage = orders.short_of.first().map(ToString::to_string).unwrap_or_default();
+        tracing::info!(
+            from = before,
+            to = orders.budget_bytes,
+            shortage,
+            "the byte budget changed"
+        );
+    }
+    if args.gate.set_open(orders.import) {
+        match orders.short_of.last() {
+            Some(shortage) if !orders.import => tracing::error!(%shortage, "import is held"),
+            Some(_) | None => tracing::info!("there is room on the disk again: import goes on"),
+        }
+        // An importer that is down looks at the gate when it is back.
+        let _ = args.importer.gate_changed();
+    }
+    // A coordinator that is down is told again within a second.
+    let _ = args.coordinator.short_of(orders.short_of);
+}
+
+#[cfg(test)]
+#[path = "actor_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+//! The monitor over a machine that has left what the test says.
+
+use supervisors::{ChildHandle, ChildSpec, SupervisorHandle};
+use tokio::time::timeout;
+
+use super::*;
+use crate::{
+    coordinator::CoordinatorMsg,
+    doubles::{Recorded, ResourcesDouble, recorded, tree},
+    importer::ImporterMsg,
+    ports::{ResourceSample, SystemClock},
+    resources::Shortage,
+};
+
+const BUDGET: u64 = 64 << 20;
+const LONG: Duration = Duration::from_secs(600);
+
+struct World {
+    machine: Arc<ResourcesDouble>,
+    budget: ByteBudget,
+    gate: ImportGate,
+    child: ChildHandle<ResourceMsg>,
+    importer: Recorded<ImporterMsg>,
+    coordinator: Recorded<CoordinatorMsg>,
+    tree: SupervisorHandle,
+}
+
+fn found(memory_mib: u64, disk_mib: u64) -> Option<ResourceSample> {
+    Some(ResourceSample {
+        memory_bytes: Some(memory_mib << 20),
+        disk_free_bytes: Some(disk_mib << 20),
+    })
+}
+
+impl World {
+    async fn new() -> Self {
+        let (importer, coordinator) = (recorded("importer"), recorded("coordinator"));
+        let machine = Arc::new(ResourcesDouble::plenty());
+        let (budget, gate) = (ByteBudget::new(BUDGET), ImportGate::default());
+        let args = ResourceArgs {
+            settings: ResourceSettings::default(),
+            budget_max: BUDGET,
+            budget: budget.clone(),
+            gate: gate.clone(),
+            resources: machine.clone(),
+            clock: Arc::new(SystemClock::start()),
+            importer: ImporterHandle::new(importer.handle.clone()),
+            coordinator: CoordinatorHandle::new(coordinator.handle.clone()),
+        };
+        let child = ChildHandle::new("resources");
+        let spec = ChildSpec::new(&child, move || (ResourceMonitor, args.clone()));
+        let tree = tree([importer.spec.clone(), coordinator.spec.clone(), spec]).await;
+        Self { machine, budget, gate, child, importer, coordinator, tree }
+    }
+
+    /// What the coordinator is told next that is `wanted`.
+    async fn told(&mut self, wanted: impl Fn(&[Shortage]) -> bool) -> Vec<Shortage> {
+        let told = async {
+            loop {
+                match self.coordinator.told.recv().await {
+                    Some(CoordinatorMsg::ShortOf { shortages }) if wanted(&shortages) => {
+                        return shortages;
+                    }
+                    Some(_) => {}
+                    None => panic!("the coordinator has ended"),
+                }
+            }
+        };
+        timeout(LONG, told).await.expect("it is not told")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_disk_closes_the_gate_and_room_opens_it_and_wakes_the_importer() {
+    let mut world = World::new().await;
+    world.told(<[_]>::is_empty).await;
+    assert!(world.gate.is_open());
+    world.machine.set(found(100, 7));
+    let short = world.told(|short| !short.is_empty()).await;
+    assert!(matches!(short[..], [Shortage::Disk { .. }]), "{short:?}");
+    assert!(!world.gate.is_open());
+    world.machine.set(found(100, 100_000));
+    world.told(<[_]>::is_empty).await;
+    assert!(world.gate.is_open());
+    for _ in 0..2 {
+        let told = world.importer.told.recv().await;
+        assert!(matches!(told, Some(ImporterMsg::GateChanged)));
+    }
+    world.tree.shutdown(LONG).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_near_its_limit_takes_the_budget_and_gives_it_back() {
+    let mut world = World::new().await;
+    world.machine.set(found(500, 100_000));
+    while world.budget.gauge().limit > 0 {
+        world.told(|short| !short.is_empty()).await;
+    }
+    world.machine.set(found(100, 100_000));
+    world.told(<[_]>::is_empty).await;
+    assert_eq!(world.budget.gauge().limit, BUDGET);
+    world.tree.shutdown(LONG).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn monitor_that_starts_again_finds_the_machine_as_it_is_by_then() {
+    let mut world = World::new().await;
+    world.machine.set(found(100, 7));
+    world.told(|short| !short.is_empty()).await;
+    assert!(world.child.kill());
+    world.machine.set(found(100, 100_000));
+    world.told(<[_]>::is_empty).await;
+    assert!(world.gate.is_open(), "the gate outlived the monitor that closed it");
+    world.tree.shutdown(LONG).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn machine_that_cannot_be_seen_changes_nothing() {
+    let mut world = World::new().await;
+    world.machine.set(found(100, 7));
+    world.told(|short| !short.is_empty()).await;
+    world.machine.set(None);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!world.gate.is_open());
+    world.machine.set(found(100, 100_000));
+    world.told(<[_]>::is_empty).await;
+    assert!(world.gate.is_open());
+    world.tree.shutdown(LONG).await.unwrap();
+}

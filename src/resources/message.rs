@@ -1,0 +1,16 @@
+//! What the resource monitor is told.
+
+use std::io;
+
+use crate::ports::ResourceSample;
+
+/// Messages to the resource monitor.
+pub enum ResourceMsg {
+    /// Time to look.
+    Tick,
+    /// What was found.
+    Found {
+        /// The sample, or why there is none.
+        found: io::Result<ResourceSample>,
+    },
+}
