@@ -15,6 +15,7 @@ use std::{
 
 use alys_sync::{
     adapters::sled::{ChainStore, OpenError, StoreOptions},
+    checkpoint::{CheckpointKind, KeepError, make},
     consensus::VerifiedBlock,
     ports::{BlockSource as _, Chain as _, ChainError, Journal as _},
     reputation::{ReputationSettings, StoppedPeers},
@@ -34,6 +35,11 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// Blocks of one append while the store is filled. Unit: blocks.
 const APPEND_BLOCKS: usize = 32;
+
+/// A checkpoint at each multiple of this height. Unit: blocks.
+const CHECKPOINT_EVERY: u64 = CHECKPOINT_STEP as u64;
+/// The same, as a step.
+const CHECKPOINT_STEP: usize = 25;
 
 /// Peers whose records are in the store.
 const PEERS: u64 = 8;
@@ -67,6 +73,9 @@ pub enum StoresError {
     /// It cannot be filled.
     #[error("the store to damage cannot be filled")]
     Store(#[from] ChainError),
+    /// Its checkpoints cannot be made.
+    #[error("the checkpoints of the store to damage cannot be made")]
+    Checkpoints(#[from] KeepError),
     /// The disk.
     #[error("the files cannot be written or read")]
     Io(#[from] io::Error),
@@ -183,6 +192,11 @@ fn fill(dir: &Path, fixture: &Fixture, blocks: &[VerifiedBlock]) -> Result<(), S
         store.append(part)?;
     }
     let journal = store.records().map_err(ChainError::from)?;
+    let head = store.head().height.get();
+    for height in (CHECKPOINT_EVERY..=head).step_by(CHECKPOINT_STEP) {
+        let what = (Height::new(height), CheckpointKind::Periodic);
+        make(&store, &journal, what, Duration::ZERO, None)?;
+    }
     let mut peers = StoppedPeers::new(Duration::ZERO, ReputationSettings::default(), Vec::new());
     for _ in 0..PEERS {
         let _ = peers.ban(PeerId::random(), None);
@@ -191,8 +205,10 @@ fn fill(dir: &Path, fixture: &Fixture, blocks: &[VerifiedBlock]) -> Result<(), S
     Ok(journal.store_peers(&changed, &forgotten)?)
 }
 
+/// As `run` does: a store whose head is damaged goes on from a whole block.
 fn open(dir: &Path, fixture: &Fixture) -> Result<ChainStore, OpenError> {
-    ChainStore::open(dir, &fixture.genesis, StoreOptions { segment_bytes_max: SEGMENT_BYTES })
+    let options = StoreOptions { segment_bytes_max: SEGMENT_BYTES };
+    ChainStore::open_recovering(dir, &fixture.genesis, options).map(|(store, _)| store)
 }
 
 /// Opens the store on a thread of its own, as one that hangs cannot be ended.
@@ -237,6 +253,13 @@ fn look(store: &ChainStore, fixture: &Fixture) -> Vec<String> {
     }
     if fixture.root(head.height) != Some(head.root) {
         bad.push(format!("head {head}"));
+    }
+    // Those that are damaged are told apart.
+    let kept = store.records().map_err(ChainError::from).and_then(|journal| journal.checkpoints());
+    for checkpoint in kept.map(|(kept, _)| kept).unwrap_or_default() {
+        if fixture.root(checkpoint.height) != Some(checkpoint.root) {
+            bad.push(format!("checkpoint {}", checkpoint.height));
+        }
     }
     bad
 }
