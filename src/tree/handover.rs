@@ -1,8 +1,8 @@
 //! What an incarnation leaves to the next: nothing that is still being done.
 //!
-//! Work on a blocking thread outlives the actor that began it, and nothing can stop it: a write that
-//! is under way, or one that waits for a thread. So each incarnation of a child that writes gets its
-//! ports on loan, and the next one is not made before all of them are given back.
+//! Work on a blocking thread outlives the actor that began it, and nothing can stop it: a write
+//! that is under way, or one that waits for a thread. So each incarnation of a child that writes
+//! gets its ports on loan, and the next one is not made before all of them are given back.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

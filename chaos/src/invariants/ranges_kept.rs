@@ -4,7 +4,11 @@
 //! on while a request for it is open, and from its arrival to its import; if it arrived and is
 //! asked for again, it was lost with the child that held it. Heights above it that are lost have to
 //! wait until the links are through with those below: that they are not forgotten shows in the end
-//! of the sync. Nor does it count what happens while another child hangs unnoticed.
+//! of the sync.
+//!
+//! Time does not count while nobody could be asked: no peer is usable, or one is being asked of
+//! which chain it is, as each is when it connects or when reputation starts anew; over a slow link
+//! that takes seconds. Nor while another child hangs unnoticed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,33 +57,64 @@ pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
         return Duration::ZERO;
     }
     let mut work = Work { front, open: BTreeMap::new(), arrived: false };
-    before.iter().for_each(|stamped| work.take_in(&stamped.event));
-    // It is left alone from here on, unless a request for it goes on.
-    let mut since = fall.known_at;
+    let mut peers = Peers::default();
+    for stamped in before {
+        work.take_in(&stamped.event);
+        peers.take_in(&stamped.event);
+    }
     if work.open.is_empty() && !work.arrived {
         return Duration::ZERO;
     }
     let ends = fall.back_at.unwrap_or(Duration::MAX).saturating_add(AFTERMATH);
+    let (mut alone, mut seen) = (Duration::ZERO, fall.known_at);
     for Stamped { at, event } in after {
+        if work.open.is_empty() && peers.can_be_asked() {
+            alone += *at - seen;
+        }
+        seen = *at;
         match event {
             Event::Appended { last, .. } if *last >= front => return Duration::ZERO,
-            Event::Asked { range, .. } if range.contains(front) && work.open.is_empty() => {
-                return at.saturating_sub(since);
+            Event::Asked { range, .. } if range.contains(front) && work.open.is_empty() => break,
+            Event::Struck { way: Way::Hang, .. } | Event::ShuttingDown { .. } => {
+                return Duration::ZERO;
             }
-            Event::Struck { way: Way::Hang, .. } | Event::ShuttingDown { .. } => break,
             _ => {}
         }
         let was_open = !work.open.is_empty();
         work.take_in(event);
-        if was_open && work.open.is_empty() {
-            if *at > ends {
-                // That has other reasons.
-                return Duration::ZERO;
-            }
-            since = *at;
+        peers.take_in(event);
+        if was_open && work.open.is_empty() && *at > ends {
+            // That has other reasons.
+            return Duration::ZERO;
         }
     }
-    Duration::ZERO
+    alone
+}
+
+/// Whether anybody could be asked.
+#[derive(Default)]
+struct Peers {
+    usable: usize,
+    /// Requests for block 1, which tells of which chain a peer is: it is asked for nothing else
+    /// before.
+    checks: BTreeSet<u64>,
+}
+
+impl Peers {
+    fn can_be_asked(&self) -> bool {
+        self.usable > 0 && self.checks.is_empty()
+    }
+
+    fn take_in(&mut self, event: &Event) {
+        match event {
+            Event::Status { usable_peers, .. } => self.usable = *usable_peers,
+            Event::Asked { request, range, .. } if range.last() == Height::new(1) => {
+                self.checks.insert(*request);
+            }
+            Event::ReplyOver { request, .. } => drop(self.checks.remove(request)),
+            _ => {}
+        }
+    }
 }
 
 /// Whether a child hangs that nobody noticed yet.

@@ -268,7 +268,11 @@ fn range_that_nobody_works_on_is_found() {
     let range = HeightRange::new(Height::new(1), 4).unwrap();
     let (child, way, incarnation) = (Child::DownloadScheduler, Way::Kill, 1);
     let alone = |again: u64, lost_after_it_arrived: bool| {
-        let mut events = vec![(0, Event::Asked { peer, request, range })];
+        let (phase, height) = ("downloading_blocks", Height::GENESIS);
+        let mut events = vec![
+            (0, Event::Status { phase, height, usable_peers: 1 }),
+            (0, Event::Asked { peer, request, range }),
+        ];
         if lost_after_it_arrived {
             events.push((50, Event::Delivered { peer, request, lie }));
         }
