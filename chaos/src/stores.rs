@@ -84,7 +84,7 @@ pub enum StoresError {
 /// What became of a damaged store.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decision {
+pub enum StoreEnd {
     /// It opened.
     Opened {
         /// With this head.
@@ -111,7 +111,7 @@ pub struct StoreRun {
     /// What was done to it.
     pub damages: Vec<Damage>,
     /// What became of it.
-    pub decision: Decision,
+    pub decision: StoreEnd,
     /// How long that took. Unit: seconds.
     pub seconds: f64,
 }
@@ -119,9 +119,9 @@ pub struct StoreRun {
 impl StoreRun {
     fn is_kept(&self) -> bool {
         let right = match &self.decision {
-            Decision::Opened { bad, .. } => bad.is_empty(),
-            Decision::Refused { .. } => true,
-            Decision::Panicked | Decision::Hung => false,
+            StoreEnd::Opened { bad, .. } => bad.is_empty(),
+            StoreEnd::Refused { .. } => true,
+            StoreEnd::Panicked | StoreEnd::Hung => false,
         };
         right && self.seconds <= DECIDES_WITHIN.as_secs_f64()
     }
@@ -212,7 +212,7 @@ fn open(dir: &Path, fixture: &Fixture) -> Result<ChainStore, OpenError> {
 }
 
 /// Opens the store on a thread of its own, as one that hangs cannot be ended.
-fn decide(dir: &Path, fixture: &Arc<Fixture>) -> (Decision, Duration) {
+fn decide(dir: &Path, fixture: &Arc<Fixture>) -> (StoreEnd, Duration) {
     let begun = Instant::now();
     let (dir, fixture) = (dir.to_owned(), Arc::clone(fixture));
     let (tell, told) = mpsc::channel();
@@ -221,13 +221,13 @@ fn decide(dir: &Path, fixture: &Arc<Fixture>) -> (Decision, Duration) {
         let took = begun.elapsed();
         let looked = catch_unwind(AssertUnwindSafe(|| match opened {
             Ok(Ok(store)) => {
-                Decision::Opened { head: store.head().height, bad: look(&store, &fixture) }
+                StoreEnd::Opened { head: store.head().height, bad: look(&store, &fixture) }
             }
-            Ok(Err(error)) => Decision::Refused { told: error.to_string() },
-            Err(_) => Decision::Panicked,
+            Ok(Err(error)) => StoreEnd::Refused { told: error.to_string() },
+            Err(_) => StoreEnd::Panicked,
         }));
         // Nobody waits any more once it has hung.
-        let _ = tell.send((looked.unwrap_or(Decision::Panicked), took));
+        let _ = tell.send((looked.unwrap_or(StoreEnd::Panicked), took));
     });
     match told.recv_timeout(HANGS_AFTER) {
         Ok(decided) => {
@@ -235,7 +235,7 @@ fn decide(dir: &Path, fixture: &Arc<Fixture>) -> (Decision, Duration) {
             let _ = opening.join();
             decided
         }
-        Err(_) => (Decision::Hung, begun.elapsed()),
+        Err(_) => (StoreEnd::Hung, begun.elapsed()),
     }
 }
 
@@ -265,20 +265,20 @@ fn look(store: &ChainStore, fixture: &Fixture) -> Vec<String> {
 }
 
 fn report(blocks: u64, runs: Vec<StoreRun>, took: Duration) -> StoresReport {
-    let count = |what: fn(&Decision, u64) -> u64| {
+    let count = |what: fn(&StoreEnd, u64) -> u64| {
         runs.iter().map(|run| what(&run.decision, blocks)).sum::<u64>()
     };
     StoresReport {
         runs: runs.len() as u64,
-        opened: count(|decision, _| matches!(decision, Decision::Opened { .. }).into()),
+        opened: count(|decision, _| matches!(decision, StoreEnd::Opened { .. }).into()),
         opened_whole: count(|decision, blocks| {
-            matches!(decision, Decision::Opened { head, .. } if head.get() == blocks).into()
+            matches!(decision, StoreEnd::Opened { head, .. } if head.get() == blocks).into()
         }),
-        refused: count(|decision, _| matches!(decision, Decision::Refused { .. }).into()),
-        panics: count(|decision, _| matches!(decision, Decision::Panicked | Decision::Hung).into()),
+        refused: count(|decision, _| matches!(decision, StoreEnd::Refused { .. }).into()),
+        panics: count(|decision, _| matches!(decision, StoreEnd::Panicked | StoreEnd::Hung).into()),
         bad_trusted: count(|decision, _| match decision {
-            Decision::Opened { bad, .. } => bad.len() as u64,
-            Decision::Refused { .. } | Decision::Panicked | Decision::Hung => 0,
+            StoreEnd::Opened { bad, .. } => bad.len() as u64,
+            StoreEnd::Refused { .. } | StoreEnd::Panicked | StoreEnd::Hung => 0,
         }),
         max_decision_seconds: runs.iter().map(|run| run.seconds).fold(0.0, f64::max),
         failed: runs.into_iter().filter(|run| !run.is_kept()).collect(),
