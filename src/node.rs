@@ -6,8 +6,8 @@ use std::{
 };
 
 use supervisors::{
-    CallError, ChildView, ReportStream, ShutdownError, StartError, Supervisor, SupervisorExit,
-    SupervisorHandle,
+    CallError, ChildView, ReportStream, ShutdownError, StartError, Strike, Supervisor,
+    SupervisorExit, SupervisorHandle,
 };
 use tokio::{
     sync::watch,
@@ -373,6 +373,12 @@ impl Node {
     /// Kills the present incarnation of `child`, for operators and chaos; whether there was one.
     pub fn kill(&self, child: Child) -> bool {
         self.children.kill(child)
+    }
+
+    /// Makes a handler of the present incarnation of `child` panic, fail or hang, for chaos;
+    /// whether there was one.
+    pub fn strike(&self, child: Child, strike: Strike) -> bool {
+        self.children.strike(child, strike)
     }
 
     /// What the supervisor reports.

@@ -15,15 +15,24 @@
 //!
 //! Started top to bottom, stopped bottom to top. Each child is restarted by itself: no protocol
 //! between them depends on a message that died with one. Whoever starts announces itself, and
-//! those it depends on tell it the present state.
+//! those it depends on tell it the present state. `limits.rs` has how often, how fast, and when one
+//! that hangs is noticed.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod handover;
+mod limits;
 
+use std::{fmt, sync::Arc};
+
+use ractor::Actor;
 use supervisors::{
-    ChildExit, ChildHandle, ChildSpec, Directive, Intensity, Strategy, SupervisorSpec,
+    ChildExit, ChildHandle, ChildSpec, Directive, Strategy, Strike, SupervisorSpec, Vital,
 };
 use tokio::sync::watch;
 
+use self::{
+    handover::Handover,
+    limits::{HEARTBEAT, Patience, RESTARTS_MAX, STARTS_WITHIN},
+};
 use crate::{
     checkpoint::{
         CheckpointArgs, CheckpointHandle, CheckpointMsg, CheckpointStore, JournalFailure, Restored,
@@ -44,14 +53,6 @@ use crate::{
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
     validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
 };
-
-/// Restarts, over all children, that are taken for bad luck. More of them within the period mean
-/// that restarting does not help, and the tree ends with the reason. Too low: a bad minute ends
-/// the sync. Too high: a node that cannot work looks alive for long.
-const RESTARTS_MAX: Intensity = Intensity { max_restarts: 30, within: Duration::from_secs(60) };
-
-/// How long the network may take to start: it waits for sockets of the one before.
-const NETWORK_STARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The children by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +149,19 @@ impl Children {
         }
     }
 
+    pub(crate) fn strike(&self, child: Child, strike: Strike) -> bool {
+        match child {
+            Child::ResourceMonitor => self.resources.strike(strike),
+            Child::CheckpointStore => self.checkpoint.strike(strike),
+            Child::PeerReputation => self.reputation.strike(strike),
+            Child::ValidatorPool => self.validator.strike(strike),
+            Child::PeerNetwork => self.network.strike(strike),
+            Child::BlockImporter => self.importer.strike(strike),
+            Child::DownloadScheduler => self.scheduler.strike(strike),
+            Child::SyncCoordinator => self.coordinator.strike(strike),
+        }
+    }
+
     pub(crate) fn incarnation(&self, child: Child) -> u64 {
         match child {
             Child::ResourceMonitor => self.resources.incarnation(),
@@ -227,6 +241,23 @@ pub(crate) fn specification(shared: Shared, children: &Children) -> SupervisorSp
         .child(sync_coordinator(&shared, children, prober))
 }
 
+/// A child that is asked whether it hangs, with the patience that the tree has with it.
+fn watched<A>(
+    child: Child,
+    handle: &ChildHandle<A::Msg>,
+    factory: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+) -> ChildSpec
+where
+    A: Actor,
+    A::Msg: From<Vital>,
+{
+    let Patience { backoff, intensity } = Patience::with(child);
+    ChildSpec::watched(handle, HEARTBEAT, factory)
+        .backoff(backoff)
+        .intensity(intensity)
+        .start_within(STARTS_WITHIN)
+}
+
 fn resource_monitor(shared: &Shared, children: &Children, gate: ImportGate) -> ChildSpec {
     let args = ResourceArgs {
         settings: shared.config.resources.clone(),
@@ -238,7 +269,7 @@ fn resource_monitor(shared: &Shared, children: &Children, gate: ImportGate) -> C
         importer: children.importer(),
         coordinator: children.coordinator(),
     };
-    ChildSpec::new(&children.resources, move || (ResourceMonitor, args.clone()))
+    watched(Child::ResourceMonitor, &children.resources, move || (ResourceMonitor, args.clone()))
 }
 
 fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
@@ -251,7 +282,14 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         status: shared.status.clone(),
         restored: Arc::clone(&shared.restored),
     };
-    ChildSpec::new(&children.checkpoint, move || (CheckpointStore, args.clone()))
+    let handover = Handover::default();
+    let lender = handover.clone();
+    let factory = move || {
+        let (journal, chain) = (lender.lend(&args.journal), lender.lend(&args.chain));
+        (CheckpointStore, CheckpointArgs { journal, chain, ..args.clone() })
+    };
+    watched(Child::CheckpointStore, &children.checkpoint, factory)
+        .ready_when(move || handover.clone().is_free())
         .on_exit(never_into_a_broken_store)
 }
 
@@ -272,7 +310,7 @@ fn peer_reputation(
         scheduler: children.scheduler(),
         coordinator: children.coordinator(),
     };
-    ChildSpec::new(&children.reputation, move || (PeerReputation, args.clone()))
+    watched(Child::PeerReputation, &children.reputation, move || (PeerReputation, args.clone()))
 }
 
 fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
@@ -282,7 +320,7 @@ fn validator_pool(shared: &Shared, children: &Children) -> ChildSpec {
         entropy: Arc::clone(&shared.ports.entropy),
         meter: Arc::clone(&shared.meter),
     };
-    ChildSpec::new(&children.validator, move || (ValidatorPool, args.clone()))
+    watched(Child::ValidatorPool, &children.validator, move || (ValidatorPool, args.clone()))
 }
 
 fn peer_network(shared: &Shared, children: &Children) -> ChildSpec {
@@ -296,8 +334,7 @@ fn peer_network(shared: &Shared, children: &Children) -> ChildSpec {
         reputation: children.reputation(),
         orders: NetworkOrders::default(),
     };
-    ChildSpec::new(&children.network, move || (PeerNetworkActor, args.clone()))
-        .start_within(NETWORK_STARTS_WITHIN)
+    watched(Child::PeerNetwork, &children.network, move || (PeerNetworkActor, args.clone()))
 }
 
 fn block_importer(shared: &Shared, children: &Children, gate: ImportGate) -> ChildSpec {
@@ -309,7 +346,12 @@ fn block_importer(shared: &Shared, children: &Children, gate: ImportGate) -> Chi
         coordinator: children.coordinator(),
         checkpoints: children.checkpoints(),
     };
-    ChildSpec::new(&children.importer, move || (BlockImporter, args.clone()))
+    let handover = Handover::default();
+    let lender = handover.clone();
+    let factory =
+        move || (BlockImporter, ImporterArgs { chain: lender.lend(&args.chain), ..args.clone() });
+    watched(Child::BlockImporter, &children.importer, factory)
+        .ready_when(move || handover.clone().is_free())
         .on_exit(never_into_a_broken_store)
 }
 
@@ -326,7 +368,9 @@ fn download_scheduler(shared: &Shared, children: &Children, caller: PeerCaller) 
         reputation: children.reputation(),
         coordinator: children.coordinator(),
     };
-    ChildSpec::new(&children.scheduler, move || (DownloadScheduler, args.clone()))
+    watched(Child::DownloadScheduler, &children.scheduler, move || {
+        (DownloadScheduler, args.clone())
+    })
 }
 
 fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> ChildSpec {
@@ -343,7 +387,7 @@ fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> Chi
         status: shared.status.clone(),
         last_command: LastCommand::default(),
     };
-    ChildSpec::new(&children.coordinator, move || (SyncCoordinator, args.clone()))
+    watched(Child::SyncCoordinator, &children.coordinator, move || (SyncCoordinator, args.clone()))
 }
 
 /// A store that failed may hold anything: the tree ends with the reason instead of writing on.

@@ -3,21 +3,32 @@
 
 use std::{sync::Arc, time::Duration};
 
-use alys_sync::{coordinator::Phase, tree::Child, types::Height};
-use tokio::{runtime::Builder, time::sleep};
+use alys_sync::{coordinator::Phase, types::Height};
+use tokio::{
+    runtime::Builder,
+    time::{Instant, sleep},
+};
 
 use crate::{
     fixture::Fixture,
     invariants::{Broken, Facts, check_all},
-    plan::{Course, Cut, Kill, Plan},
-    stage::{Stage, StageError},
+    plan::{Blow, Course, Cut, Plan, Way},
+    stage::{LOOK_EVERY, Stage, StageError},
     trace::{Event, PeerIndex, Stamped, hash},
     world::{StoreFault, Turnstile},
 };
 
-/// How long a kill waits for its height before it is done anyway. Unit: virtual time. Too low:
-/// kills of slow runs pile up at the start. Too high: a stuck run lasts longer.
-const KILL_WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long a blow waits for its height before it is done anyway. Unit: virtual time. Too low:
+/// blows of slow runs pile up at the start. Too high: a stuck run lasts longer.
+const BLOW_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// What must be in flight when a child is struck at work. Unit: segments. Source: what was asked
+/// for: fewer, and a blow may meet a node that has nothing to lose.
+pub const AT_WORK_SEGMENTS: usize = 4;
+
+/// How long a blow waits for that before it is done anyway. Unit: virtual time. Too low: blows meet
+/// idle nodes. Too high: a run whose sync ended early lasts longer.
+const AT_WORK_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How long a sync may take once all faults are over. Unit: virtual time. Source: the longest
 /// pauses of a healthy node (a peer set back for 15 s, a failed sync that tries again after 60 s)
@@ -118,7 +129,7 @@ async fn drive(
 ) -> Result<Vec<Stamped>, StageError> {
     let stage = Stage::set(plan, fixture, plant, turnstile).await?;
     if let Some(child) = plan.killed_before_start {
-        kill(&stage, child, false);
+        stage.strike(child, Way::Kill, 0);
     }
     let head = fixture.head.height;
     if let Course::Cut(cut) = plan.course {
@@ -127,8 +138,8 @@ async fn drive(
     stage.start_sync().await;
     match plan.course {
         Course::Healing { faults_for } => {
-            for planned in &plan.kills {
-                strike(&stage, planned).await;
+            for blow in &plan.blows {
+                strike(&stage, blow).await;
             }
             sleep(faults_for.saturating_sub(stage.trace.now())).await;
             stage.world.heal();
@@ -140,6 +151,7 @@ async fn drive(
             stage.until_synced(HEALED_SYNC_MAX, head).await;
         }
     }
+    stage.until_back().await;
     Ok(stage.end().await)
 }
 
@@ -165,22 +177,22 @@ async fn cut_off(stage: &Stage, cut: &Cut, head: Height) {
     stage.note_judgements();
 }
 
-async fn strike(stage: &Stage, planned: &Kill) {
+async fn strike(stage: &Stage, blow: &Blow) {
     // A height that is not reached in time does not save the child.
-    let _ = stage.until(KILL_WAIT_MAX, |status| status.current_height >= planned.height).await;
-    sleep(planned.pause).await;
-    // A scheduler that is down has nothing in flight.
-    let busy = stage.node.window().await.is_ok_and(|window| {
-        window.in_flight_blocks + window.verifying_blocks + window.held_blocks > 0
-    });
-    kill(stage, planned.child, busy);
-}
-
-fn kill(stage: &Stage, child: Child, busy: bool) {
-    let incarnation = stage.node.incarnation(child);
-    if stage.node.kill(child) {
-        stage.trace.record(Event::Killed { child, incarnation, busy });
-    } else {
-        stage.trace.record(Event::KillMissed { child });
+    let _ = stage.until(BLOW_WAIT_MAX, |status| status.current_height >= blow.height).await;
+    sleep(blow.pause).await;
+    let mut segments = stage.segments().await;
+    if !blow.at_work {
+        stage.strike(blow.child, blow.way, segments);
+        return;
     }
+    let begun = Instant::now();
+    while begun.elapsed() < AT_WORK_WAIT_MAX {
+        if segments >= AT_WORK_SEGMENTS && stage.strike(blow.child, blow.way, segments) {
+            return;
+        }
+        sleep(LOOK_EVERY).await;
+        segments = stage.segments().await;
+    }
+    stage.strike(blow.child, blow.way, segments);
 }

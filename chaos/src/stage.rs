@@ -8,6 +8,7 @@ use alys_sync::{
     node::{Node, NodeError, Ports},
     ports::{Chain as _, ChainError, Compute, InlineCompute},
     reputation::PeerState,
+    tree::Child,
     types::{BlockRef, Height},
 };
 use supervisors::{Report, ReportStream};
@@ -20,7 +21,7 @@ use tokio::{
 
 use crate::{
     fixture::Fixture,
-    plan::Plan,
+    plan::{Plan, Way},
     run::Plant,
     trace::{Event, PeerIndex, Stamped, Trace},
     world::{
@@ -36,6 +37,10 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// Between the sync and the shutdown: a child killed last has this long to come back. Unit: virtual
 /// time, more than a child is allowed.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// How long a child may take to come back in the end. Unit: virtual time. Source: one that hangs is
+/// noticed within six seconds.
+const BACK_MAX: Duration = Duration::from_secs(10);
 
 /// How long probes may hold memory after the sync. Unit: virtual time.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
@@ -149,6 +154,42 @@ impl Stage {
         self.trace.record(if synced { Event::Synced { head } } else { Event::GaveUp { head } });
     }
 
+    /// Strikes a child down; whether there was one.
+    pub(crate) fn strike(&self, child: Child, way: Way, segments: usize) -> bool {
+        let incarnation = self.node.incarnation(child);
+        let struck = match way.strike() {
+            None => self.node.kill(child),
+            Some(strike) => self.node.strike(child, strike),
+        };
+        self.trace.record(if struck {
+            Event::Struck { child, way, incarnation, segments }
+        } else {
+            Event::Missed { child, way }
+        });
+        struck
+    }
+
+    /// The segments that are in flight, in verification or waiting for import. A scheduler that is
+    /// down has none.
+    pub(crate) async fn segments(&self) -> usize {
+        self.node.window().await.map_or(0, |window| window.segments)
+    }
+
+    /// Waits until every child that was struck is back, one that hangs too.
+    pub(crate) async fn until_back(&self) {
+        let struck = self.trace.events().into_iter().filter_map(|stamped| {
+            let Event::Struck { child, incarnation, .. } = stamped.event else { return None };
+            Some((child, incarnation))
+        });
+        let struck: Vec<_> = struck.collect();
+        let begun = Instant::now();
+        let back =
+            |(child, incarnation): &(Child, u64)| self.node.incarnation(*child) > *incarnation;
+        while !struck.iter().all(back) && begun.elapsed() < BACK_MAX {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Notes what the node thinks of each peer.
     pub(crate) fn note_judgements(&self) {
         for status in self.node.status().peers {
@@ -193,6 +234,9 @@ async fn follow_reports(mut reports: ReportStream, trace: Trace) {
             }
             Report::Exited { id: child, incarnation, .. } => {
                 trace.record(Event::Exited { child, incarnation });
+            }
+            Report::Hung { id: child, incarnation, .. } => {
+                trace.record(Event::Hung { child, incarnation });
             }
             Report::RestartScheduled { id: child, restarts_in_period: in_period, .. } => {
                 trace.record(Event::Restarting { child, in_period });

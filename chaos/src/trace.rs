@@ -14,6 +14,8 @@ use alys_sync::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::plan::Way;
+
 /// One of the simulated peers, by its place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerIndex(pub usize);
@@ -38,10 +40,12 @@ pub enum Event {
     Appended { first: Height, last: Height },
     /// The store refused blocks.
     AppendRefused { first: Option<Height> },
-    /// A child was killed; `busy` when blocks were in flight or in verification.
-    Killed { child: Child, incarnation: u64, busy: bool },
-    /// A kill found nobody to kill.
-    KillMissed { child: Child },
+    /// A child was struck down; `segments` were in flight, in verification or waiting for import.
+    Struck { child: Child, way: Way, incarnation: u64, segments: usize },
+    /// A blow found nobody to strike.
+    Missed { child: Child, way: Way },
+    /// The supervisor says that an incarnation of a child hangs.
+    Hung { child: &'static str, incarnation: u64 },
     /// An incarnation of a child is up.
     Started { child: &'static str, incarnation: u64 },
     /// An incarnation of a child has ended.

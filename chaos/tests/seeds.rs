@@ -4,6 +4,7 @@
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
+use alys_sync::tree::Child;
 use chaos::{
     byzantine::run_byzantine,
     children::run_all,
@@ -17,8 +18,8 @@ use chaos::{
 };
 
 #[test]
-fn killed_children_come_back_and_every_sync_completes() {
-    let options = Options { runs: 16, seed: 1, blocks: 200, jobs: 2 };
+fn struck_children_come_back_and_every_sync_completes() {
+    let options = Options { runs: 5, seed: 1, blocks: 200, jobs: 2 };
     let report = run_all(options, |outcome| {
         for broken in &outcome.broken {
             eprintln!("seed {}: {broken}", outcome.plan.seed);
@@ -26,10 +27,10 @@ fn killed_children_come_back_and_every_sync_completes() {
     })
     .unwrap();
     assert_eq!(report.failed_seeds, [0; 0], "{report:?}");
-    assert_eq!((report.runs, report.completed), (16, 16));
-    assert_eq!((report.imported_twice, report.leaked_bytes, report.honest_banned), (0, 0, 0));
-    assert!(report.kills > 0 && report.restarts == report.kills, "{report:?}");
-    assert!(3 * report.busy_kills >= report.kills, "kills meet idle nodes: {report:?}");
+    let runs = 5 * Child::ALL.len() as u64;
+    assert_eq!((report.runs, report.completed), (runs, runs));
+    assert_eq!((report.imported_twice, report.leaked, report.honest_banned), (0, 0, 0));
+    assert!(report.is_kept(), "{report:?}");
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Actor for CheckpointStore {
             CheckpointMsg::StorePeers { changed, forgotten, reply } => {
                 state.work.push_back(Work::StorePeers(changed, forgotten, reply));
             }
+            CheckpointMsg::Vital(vital) => vital.obey().await?,
             CheckpointMsg::Done { made } => {
                 state.working = None;
                 if let Some(made) = made.map_err(JournalFailure)? {

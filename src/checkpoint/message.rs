@@ -1,6 +1,7 @@
 //! What the checkpoint store is told and asked.
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, KeepError};
 use crate::{
@@ -66,4 +67,12 @@ pub enum CheckpointMsg {
         /// What was made.
         made: Result<Option<Checkpoint>, ChainError>,
     },
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for CheckpointMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use supervisors::StruckDown;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
@@ -71,9 +72,9 @@ pub struct State {
     gate: GateKeeper,
     production: Gate,
     last_checkpoint: Option<Height>,
+    short_of: Vec<Shortage>,
     /// What the status said when this incarnation began: counted on from there.
     before: Before,
-    short_of: Vec<Shortage>,
     probes: JoinSet<()>,
 }
 
@@ -120,8 +121,8 @@ impl Actor for SyncCoordinator {
             gate: GateKeeper::default(),
             production: Gate::NotFollowing,
             last_checkpoint,
-            before,
             short_of: Vec::new(),
+            before,
             probes: JoinSet::new(),
             args,
         })
@@ -151,7 +152,7 @@ impl Actor for SyncCoordinator {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.args.clock.now();
         let before = state.core.phase().name();
-        let (effects, answer) = take(state, now, message);
+        let (effects, answer) = take(state, now, message).await?;
         for effect in effects {
             perform(&myself, state, effect);
         }
@@ -188,27 +189,27 @@ struct Answer {
     done: Result<(), Refused>,
 }
 
-fn take(
+async fn take(
     state: &mut State,
     now: Duration,
     message: CoordinatorMsg,
-) -> (Vec<Effect>, Option<Answer>) {
+) -> Result<(Vec<Effect>, Option<Answer>), StruckDown> {
     let event = match message {
         CoordinatorMsg::Command { command, reply } => {
             let (effects, done) = obey(state, now, command);
-            return (effects, Some(Answer { reply, done }));
+            return Ok((effects, Some(Answer { reply, done })));
         }
         CoordinatorMsg::ReadStatus { reply } => {
             let _ = reply.send(status(state, now));
-            return (Vec::new(), None);
+            return Ok((Vec::new(), None));
         }
         CoordinatorMsg::CheckpointMade { height } => {
             state.last_checkpoint = Some(height);
-            return (Vec::new(), None);
+            return Ok((Vec::new(), None));
         }
         CoordinatorMsg::ShortOf { shortages } => {
             state.short_of = shortages;
-            return (Vec::new(), None);
+            return Ok((Vec::new(), None));
         }
         CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
         CoordinatorMsg::Imported { head, blocks, bytes } => {
@@ -225,14 +226,18 @@ fn take(
         CoordinatorMsg::SchedulerStarted => Event::SchedulerStarted,
         CoordinatorMsg::FrontRead { front } => {
             state.stalls.told(front);
-            return (Vec::new(), None);
+            return Ok((Vec::new(), None));
+        }
+        CoordinatorMsg::Vital(vital) => {
+            vital.obey().await?;
+            return Ok((Vec::new(), None));
         }
         CoordinatorMsg::Tick => {
             state.progress.tick(now);
             Event::Tick
         }
     };
-    (state.core.apply(now, event), None)
+    Ok((state.core.apply(now, event), None))
 }
 
 /// A lie told to a probe counts like any other: near the head, probes are all that a liar is asked.

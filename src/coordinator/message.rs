@@ -1,6 +1,7 @@
 //! What the coordinator is told and asked.
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::{Refused, SyncStatus};
 use crate::{
@@ -94,4 +95,12 @@ pub enum CoordinatorMsg {
     },
     /// Time passed.
     Tick,
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for CoordinatorMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

@@ -76,6 +76,7 @@ pub(crate) async fn exit_of(id: &str, reports: &mut ReportStream) -> ChildExit {
             | Report::Exited { .. }
             | Report::RestartScheduled { .. }
             | Report::GraceExceeded { .. }
+            | Report::Hung { .. }
             | Report::Stuck { .. }
             | Report::LeftDown { .. }
             | Report::Escalated(_)

@@ -127,6 +127,7 @@ impl From<ChildView> for ChildReport {
             ChildStatus::Waiting => "waiting",
             ChildStatus::Starting => "starting",
             ChildStatus::Running => "running",
+            ChildStatus::Hung => "hung",
             ChildStatus::Stopping => "stopping",
         };
         let ChildView { id, incarnation, restarts, .. } = view;

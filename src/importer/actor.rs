@@ -103,6 +103,7 @@ impl Actor for BlockImporter {
             }
             // What waited behind it goes on below.
             ImporterMsg::GateChanged => {}
+            ImporterMsg::Vital(vital) => vital.obey().await?,
             ImporterMsg::ReadHead { reply } => {
                 // Who no longer waits for the answer needs none.
                 let _ = reply.send(state.head());

@@ -75,7 +75,8 @@ impl World {
             | SchedulerMsg::Fetch { .. }
             | SchedulerMsg::Tick
             | SchedulerMsg::ReadFront { .. }
-            | SchedulerMsg::ReadGauge { .. } => panic!("not from the importer"),
+            | SchedulerMsg::ReadGauge { .. }
+            | SchedulerMsg::Vital(_) => panic!("not from the importer"),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::batch::Stop;
 use crate::{consensus::LinkPoint, flow::Segment, ports::ChainError, types::BlockRef};
@@ -30,6 +31,14 @@ pub enum ImporterMsg {
         /// Where it goes.
         reply: RpcReplyPort<BlockRef>,
     },
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for ImporterMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }
 
 /// What one transaction of the store was about.

@@ -117,6 +117,7 @@ impl Actor for PeerNetworkActor {
                 let _ = reply.send(state.listening.clone());
             }
             NetworkMsg::Tick => dial(state),
+            NetworkMsg::Vital(vital) => vital.obey().await?,
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use crate::{
     ports::NetworkEvent,
@@ -44,4 +45,12 @@ pub enum NetworkMsg {
     },
     /// Time passed.
     Tick,
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for NetworkMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Lent<P: ?Sized> {
 }
 
 /// The other side of a [`Lent`].
+#[derive(Clone)]
 pub(crate) struct Loan(watch::Receiver<()>);
 
 impl<P: ?Sized> Lent<P> {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use supervisors::StruckDown;
 use tokio::task::JoinSet;
 
 use super::{
@@ -127,7 +128,7 @@ impl Actor for PeerReputation {
         let tick = matches!(message, ReputationMsg::Tick);
         // Before the message: what it says may have come over a link that works again.
         look_at_the_link(state);
-        let show = take(state, message);
+        let show = take(state, message).await?;
         let banned = state.book.banned(state.now());
         work(&myself, state, &banned, tick);
         tell(state, banned, show);
@@ -146,7 +147,7 @@ impl Actor for PeerReputation {
 }
 
 /// Takes one message in; whether others are to be shown everything.
-fn take(state: &mut State, message: ReputationMsg) -> bool {
+async fn take(state: &mut State, message: ReputationMsg) -> Result<bool, StruckDown> {
     let now = state.now();
     let mut actions = Vec::new();
     let show = match message {
@@ -218,6 +219,10 @@ fn take(state: &mut State, message: ReputationMsg) -> bool {
             false
         }
         ReputationMsg::CoordinatorStarted => true,
+        ReputationMsg::Vital(vital) => {
+            vital.obey().await?;
+            false
+        }
         ReputationMsg::Tick => {
             state.book.expire(now);
             true
@@ -230,7 +235,7 @@ fn take(state: &mut State, message: ReputationMsg) -> bool {
         // A network that is down has no connections.
         let _ = state.args.network.disconnect(peer);
     }
-    show || acted
+    Ok(show || acted)
 }
 
 fn watch_connections(state: &mut State) {

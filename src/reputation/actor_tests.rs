@@ -9,14 +9,14 @@ use super::*;
 use crate::{
     checkpoint::CheckpointMsg,
     coordinator::CoordinatorMsg,
-    doubles::{ChainDouble, NetworkDouble, Recorded, peer, recorded, tree},
+    doubles::{ChainDouble, NetworkDouble, Recorded, SlowChain, peer, recorded, tree},
     flow::ByteBudget,
     network::NetworkMsg,
     ports::{PeerNetwork, SystemClock},
     reputation::ReputationHandle,
     resilience::NetworkSlot,
     scheduler::SchedulerMsg,
-    types::Multiaddr,
+    types::{BlockRef, BlockRoot, Multiaddr},
     validation::{ValidatorHandle, ValidatorMsg},
 };
 
@@ -43,6 +43,10 @@ fn address(seed: u8) -> Multiaddr {
 
 impl World {
     async fn new() -> Self {
+        Self::over(Arc::new(ChainDouble::new([]))).await
+    }
+
+    async fn over(chain: Arc<dyn Chain>) -> Self {
         let network = recorded("network");
         let (checkpoints, scheduler) = (recorded("checkpoints"), recorded("scheduler"));
         let (coordinator, validator) = (recorded("coordinator"), recorded("validator"));
@@ -53,7 +57,7 @@ impl World {
         let caller = PeerCaller::outside_a_node(slot, Arc::clone(&clock));
         let args = ReputationArgs {
             settings: ReputationSettings::default(),
-            chain: Arc::new(ChainDouble::new([])),
+            chain,
             clock,
             caller: caller.clone(),
             prober: Prober {
@@ -130,4 +134,40 @@ async fn network_that_starts_while_the_link_is_cut_is_not_told_that_it_is_back()
         assert!(!matches!(told, NetworkMsg::LinkBack), "it is not");
     }
     world.tree.shutdown(LONG).await.unwrap();
+}
+
+/// No virtual time: it stands still while the chain is read.
+#[tokio::test]
+async fn read_of_the_chain_that_outlives_reputation_holds_nobody_up_and_tells_nobody() {
+    let chain = SlowChain::new();
+    let world = World::over(chain.clone()).await;
+    chain.reads.store(true, std::sync::atomic::Ordering::SeqCst);
+    let open = chain.door.close();
+    world.reputation.connected(peer(1), address(1)).unwrap();
+    let block = BlockRef { height: Height::GENESIS, root: BlockRoot::ZERO };
+    let unsettled = || world.reputation.evidence(peer(1), Evidence::NotLinked { block });
+    unsettled();
+    timeout(LONG, chain.door.waits.notified()).await.unwrap();
+    assert!(world.child.kill());
+    let back = async {
+        while world.child.incarnation() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, back).await.expect("it waits for a read that nobody wants any more");
+    // The one after it asks for itself, and lives through the answer to the one before.
+    world.reputation.connected(peer(1), address(1)).unwrap();
+    unsettled();
+    let reads = async {
+        while chain.door.calls().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, reads).await.expect("it does not ask");
+    open.send(()).unwrap();
+    while chain.door.calls().len() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.tree.shutdown(LONG).await.unwrap();
+    assert_eq!(world.child.incarnation(), 2);
 }

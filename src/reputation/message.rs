@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::{BanStatus, Evidence, StoredPeer};
 use crate::{
@@ -80,4 +81,12 @@ pub enum ReputationMsg {
     CoordinatorStarted,
     /// Time passed.
     Tick,
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for ReputationMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

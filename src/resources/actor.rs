@@ -85,6 +85,7 @@ impl Actor for ResourceMonitor {
                     let _ = myself.cast(ResourceMsg::Found { found });
                 });
             }
+            ResourceMsg::Vital(vital) => vital.obey().await?,
             ResourceMsg::Found { found } => {
                 state.looking = false;
                 take(state, found);

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use supervisors::Vital;
+
 use crate::ports::ResourceSample;
 
 /// Messages to the resource monitor.
@@ -13,4 +15,12 @@ pub enum ResourceMsg {
         /// The sample, or why there is none.
         found: io::Result<ResourceSample>,
     },
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for ResourceMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

@@ -20,8 +20,8 @@ use crate::ports::ResourceSample;
 const MEMORY_HIGH_PERCENT: u64 = 85;
 
 /// Of the memory limit, where more may be downloaded ahead again. Unit: percent. Source: doubling
-/// the budget from here must not lead above [`MEMORY_HIGH_PERCENT`] at once. Too low: the sync stays
-/// slow. Too high: it swings.
+/// the budget from here must not lead above [`MEMORY_HIGH_PERCENT`] at once. Too low: the sync
+/// stays slow. Too high: it swings.
 const MEMORY_LOW_PERCENT: u64 = 70;
 
 /// Between two halvings. Unit: time. Source: what is on its way through verification and import is

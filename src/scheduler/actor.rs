@@ -7,6 +7,7 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use supervisors::StruckDown;
 use tokio::{
     sync::oneshot,
     task::{AbortHandle, JoinSet},
@@ -137,7 +138,7 @@ impl Actor for DownloadScheduler {
         message: SchedulerMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let mut events = events(state, message);
+        let mut events = events(state, message).await?;
         events.extend(panicked(state));
         for event in events {
             let now = state.args.clock.now();
@@ -152,8 +153,11 @@ impl Actor for DownloadScheduler {
     }
 }
 
-fn events(state: &mut State, message: SchedulerMsg) -> Vec<DownloadEvent<Arc<Segment>>> {
-    match message {
+async fn events(
+    state: &mut State,
+    message: SchedulerMsg,
+) -> Result<Vec<DownloadEvent<Arc<Segment>>>, StruckDown> {
+    Ok(match message {
         SchedulerMsg::SetWindow { next, last } => vec![DownloadEvent::WindowSet { next, last }],
         SchedulerMsg::CloseWindow => vec![DownloadEvent::WindowClosed],
         SchedulerMsg::UsablePeers { peers, banned } => usable(state, &peers, banned),
@@ -176,7 +180,11 @@ fn events(state: &mut State, message: SchedulerMsg) -> Vec<DownloadEvent<Arc<Seg
             let _ = reply.send(gauge(state));
             Vec::new()
         }
-    }
+        SchedulerMsg::Vital(vital) => {
+            vital.obey().await?;
+            Vec::new()
+        }
+    })
 }
 
 fn gauge(state: &State) -> WindowGauge {

@@ -140,7 +140,9 @@ impl World {
     async fn next_piece(&mut self) -> (RawSegment, ractor::RpcReplyPort<Verdict>) {
         match self.verify.recv().await.unwrap() {
             ValidatorMsg::Verify { segment, reply, .. } => (segment, reply),
-            ValidatorMsg::JobDone | ValidatorMsg::Alarm => panic!("nobody works here"),
+            ValidatorMsg::JobDone | ValidatorMsg::Alarm | ValidatorMsg::Vital(_) => {
+                panic!("nobody works here")
+            }
             ValidatorMsg::WorkerPanicked { message } => panic!("{message}"),
         }
     }

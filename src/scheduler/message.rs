@@ -6,6 +6,7 @@ use std::{
 };
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::{Front, WindowGauge, policy::ReplyEnd};
 use crate::{
@@ -67,6 +68,14 @@ pub enum SchedulerMsg {
         /// Where they go.
         reply: RpcReplyPort<WindowGauge>,
     },
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for SchedulerMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }
 
 /// What a fetch task reports. `Settled` comes last, whatever happened.

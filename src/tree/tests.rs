@@ -1,7 +1,13 @@
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
-    mpsc,
+mod failing;
+mod outliving;
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
@@ -141,6 +147,7 @@ async fn broken_store_ends_the_whole_tree_with_the_reason() {
             | Report::Exited { .. }
             | Report::RestartScheduled { .. }
             | Report::GraceExceeded { .. }
+            | Report::Hung { .. }
             | Report::Stuck { .. }
             | Report::LeftDown { .. }
             | Report::Escalated(_)

@@ -93,6 +93,7 @@ impl Actor for ValidatorPool {
             }
             ValidatorMsg::JobDone => state.running = state.running.saturating_sub(1),
             ValidatorMsg::Alarm => state.alarm = false,
+            ValidatorMsg::Vital(vital) => vital.obey().await?,
             ValidatorMsg::WorkerPanicked { message } => {
                 state.hand_over_everything();
                 return Err(WorkerPanic(message).into());

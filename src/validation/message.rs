@@ -1,6 +1,7 @@
 //! What the validator pool is told.
 
 use ractor::RpcReplyPort;
+use supervisors::Vital;
 
 use super::Verdict;
 use crate::flow::RawSegment;
@@ -34,4 +35,12 @@ pub enum ValidatorMsg {
         /// What it said.
         message: String,
     },
+    /// A sign of life is asked for.
+    Vital(Vital),
+}
+
+impl From<Vital> for ValidatorMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }

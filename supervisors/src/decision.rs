@@ -1,11 +1,13 @@
 //! The decisions of a supervisor: which child is stopped or started next, and when to give up.
 //!
-//! Owns: restart strategy, restart budget, delays, order of stops and starts, escalation. Does not
-//! own: actors, clocks, timers, hooks. Events go in with the time since the supervisor started,
-//! actions come out; every event about an incarnation that is not the present one is ignored.
+//! Owns: restart strategy, restart budgets, delays, order of stops and starts, what follows when a
+//! child gives no sign of life, escalation. Does not own: actors, clocks, timers, hooks. Events go
+//! in with the time since the supervisor started, actions come out; every event about an
+//! incarnation that is not the present one is ignored.
 //!
 //! Invariants (checked by the property tests):
 //! - a child is started only when its incarnation before has ended;
+//! - at most one question for a sign of life is open for an incarnation;
 //! - stops go one at a time in reverse start order, starts of a group one at a time in start order;
 //! - once quiet, every permanent child is up, or the supervisor has given up with a reason.
 //!
@@ -29,7 +31,13 @@ pub(crate) use vocabulary::{Action, Ending, Event};
 enum State {
     Down,
     Starting,
-    Up { since: Duration },
+    Up {
+        since: Duration,
+    },
+    /// Gave no sign of life and was killed.
+    Hung {
+        since: Duration,
+    },
     Stopping,
 }
 
@@ -55,6 +63,10 @@ pub(crate) struct Seat {
     pub(crate) id: &'static str,
     pub(crate) restart: Restart,
     pub(crate) backoff: Backoff,
+    /// Its own restart budget.
+    pub(crate) intensity: Option<Intensity>,
+    /// Whether it is asked for signs of life.
+    pub(crate) watched: bool,
     /// The last incarnation that ran under an earlier supervisor, 0 if none.
     pub(crate) incarnation: u64,
 }
@@ -63,6 +75,7 @@ pub(crate) struct Seat {
 struct Child {
     seat: Seat,
     retreat: Retreat,
+    budget: Option<RestartBudget>,
     state: State,
     wanted: Wanted,
     not_before: Duration,
@@ -105,7 +118,8 @@ impl Core {
         intensity: Intensity,
         seats: Vec<Seat>,
     ) -> Self {
-        let child = |seat| Child {
+        let child = |seat: Seat| Child {
+            budget: seat.intensity.map(RestartBudget::new),
             seat,
             retreat: Retreat::default(),
             state: State::Down,
@@ -141,6 +155,7 @@ impl Core {
             (State::Down, Wanted::Up | Wanted::Fresh) => ChildStatus::Waiting,
             (State::Starting, _) => ChildStatus::Starting,
             (State::Up { .. }, _) => ChildStatus::Running,
+            (State::Hung { .. }, _) => ChildStatus::Hung,
             (State::Stopping, _) => ChildStatus::Stopping,
         };
         (status, child.starts.saturating_sub(1))
@@ -168,6 +183,12 @@ impl Core {
                     self.gone_as_asked(child);
                 }
             }
+            Event::Answered { child, incarnation } => {
+                if self.watches(child, incarnation) {
+                    self.actions.push(Action::Ask { child, incarnation });
+                }
+            }
+            Event::Silent { child, incarnation } => self.silent(child, incarnation),
             Event::Woke { child } => {
                 let known = &self.children[child];
                 if known.pending() && now < known.not_before {
@@ -185,11 +206,32 @@ impl Core {
         std::mem::take(&mut self.actions)
     }
 
-    fn started(&mut self, now: Duration, child: usize, incarnation: u64) {
-        let child = &mut self.children[child];
+    fn started(&mut self, now: Duration, index: usize, incarnation: u64) {
+        let child = &mut self.children[index];
         if child.seat.incarnation == incarnation && child.state == State::Starting {
             child.state = State::Up { since: now };
             child.starts = child.starts.saturating_add(1);
+            if child.seat.watched {
+                self.actions.push(Action::Ask { child: index, incarnation });
+            }
+        }
+    }
+
+    /// Whether this incarnation is up and stays so: one that is to be stopped has its grace.
+    fn watches(&self, child: usize, incarnation: u64) -> bool {
+        let known = &self.children[child];
+        known.seat.incarnation == incarnation
+            && matches!(known.state, State::Up { .. })
+            && !known.doomed()
+    }
+
+    /// A child hangs: it is killed, and what follows is decided when it has ended.
+    fn silent(&mut self, child: usize, incarnation: u64) {
+        if self.watches(child, incarnation)
+            && let State::Up { since } = self.children[child].state
+        {
+            self.children[child].state = State::Hung { since };
+            self.actions.push(Action::Kill { child });
         }
     }
 
@@ -207,7 +249,7 @@ impl Core {
         }
         let asked = known.doomed();
         let up_for = match known.state {
-            State::Up { since } => now.saturating_sub(since),
+            State::Up { since } | State::Hung { since } => now.saturating_sub(since),
             State::Down | State::Starting | State::Stopping => Duration::ZERO,
         };
         known.state = State::Down;
@@ -273,6 +315,9 @@ impl Core {
             Directive::ByRestartKind | Directive::Restart => None,
             Directive::RestartAfter(delay) => Some(delay),
         };
+        if let Some(Spent::Exceeded(count)) = known.budget.as_mut().map(|own| own.spend(now)) {
+            return self.escalate(child, EscalationCause::ChildIntensityExceeded, count, exit);
+        }
         let restarts_in_period = match self.budget.spend(now) {
             Spent::Within(count) => count,
             Spent::Exceeded(count) => {
@@ -340,8 +385,9 @@ impl Core {
 
     /// Emits the next stop or starts, from what is wanted and what is.
     fn reconcile(&mut self, now: Duration) {
-        // Reverse start order, one at a time: the last doomed child must be down before the next
-        // is asked. One still starting has been cancelled and is waited for as well.
+        // Reverse start order, one at a time: the last doomed child must be down before the next is
+        // asked. One still starting has been cancelled, one that hangs killed: they are waited for
+        // as well.
         if let Some(last) = self.children.iter().rposition(Child::doomed) {
             if matches!(self.children[last].state, State::Up { .. }) {
                 self.children[last].state = State::Stopping;

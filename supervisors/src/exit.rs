@@ -59,6 +59,9 @@ pub enum ChildExit {
     /// It was killed from outside or past its grace, or went without a word.
     #[error("killed")]
     Killed,
+    /// It gave no sign of life for this long, and was killed for it.
+    #[error("gave no sign of life for {0:?} and was killed")]
+    Hung(Duration),
     /// A handler returned an error or panicked.
     #[error("failed")]
     Failed(#[source] ChildError),
@@ -80,7 +83,7 @@ impl ChildExit {
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         match self {
             Self::Failed(error) | Self::StartFailed(error) => error.downcast_ref::<E>(),
-            Self::Stopped | Self::Killed | Self::StartTimedOut(_) => None,
+            Self::Stopped | Self::Killed | Self::Hung(_) | Self::StartTimedOut(_) => None,
         }
     }
 }
@@ -105,6 +108,8 @@ pub enum Directive {
 pub enum EscalationCause {
     /// The restart would have exceeded the budget of the supervisor.
     IntensityExceeded,
+    /// The restart would have exceeded the child's own budget.
+    ChildIntensityExceeded,
     /// The child's exit hook asked for it.
     Directive,
 }
@@ -120,7 +125,8 @@ pub struct Escalation {
     pub child: &'static str,
     /// Budget or directive.
     pub cause: EscalationCause,
-    /// Restarts in the running period, the refused one included; 0 for a directive.
+    /// Restarts in the running period of the budget that was exceeded, the refused one included; 0
+    /// for a directive.
     pub restarts: u32,
     /// How the child ended for the last time.
     #[source]

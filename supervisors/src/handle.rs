@@ -11,6 +11,8 @@ use ractor::rpc::CallResult;
 use ractor::{ActorRef, Message, RpcReplyPort};
 use tokio::sync::{Mutex, watch};
 
+use crate::vital::{Strike, Vital};
+
 /// A message could not be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -225,6 +227,15 @@ impl<M: Message> ChildHandle<M> {
     /// its next await point without `post_stop`, and is restarted unless it is temporary.
     pub fn kill(&self) -> bool {
         self.present().inspect(|actor| actor.kill()).is_ok()
+    }
+
+    /// Strikes the present incarnation down from inside a handler, once it has handled what was
+    /// sent before; for operators and chaos. Whether there was one.
+    pub fn strike(&self, strike: Strike) -> bool
+    where
+        M: From<Vital>,
+    {
+        self.cast(M::from(Vital::strike(strike))).is_ok()
     }
 
     fn present(&self) -> Result<ActorRef<M>, SendError> {

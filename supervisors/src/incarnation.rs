@@ -13,12 +13,13 @@ use std::time::Duration;
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorCell, Message, SpawnErr};
 use tokio::sync::{OwnedMutexGuard, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::exit::{ChildError, ChildExit};
 use crate::handle::{Address, Slot};
 use crate::report::{Report, Reports};
-use crate::spec::ChildSpec;
+use crate::spec::{ChildSpec, Watch};
+use crate::vital::Vital;
 
 /// Time in which a killed actor should have ended. Unit: time. Source: a kill takes effect at the
 /// next await point, microseconds away in a healthy handler. Too low: a busy machine makes false
@@ -155,6 +156,9 @@ pub(crate) async fn launch(
 ) -> Result<Newborn, ChildExit> {
     let start = async {
         let gate = Arc::clone(child.launcher.address().gate()).lock_owned().await;
+        if let Some(ready) = &child.ready {
+            ready().await;
+        }
         let Launched { cell, join } = child.launcher.launch(incarnation, parent).await?;
         let (over, ended) = watch::channel(());
         Ok(Newborn { live: Live { incarnation, cell, over: ended }, join, gate, over })
@@ -203,6 +207,24 @@ pub(crate) fn unsettled(children: &[ChildSpec]) -> Vec<&'static str> {
     ids
 }
 
+/// Asks an incarnation for a sign of life after a pause; whether one came in time. Never comes back
+/// if the incarnation has ended, which is told in another way.
+pub(crate) async fn sign_of_life(watch: &Watch, live: &Live) -> bool {
+    sleep(watch.heartbeat.every).await;
+    let (vital, answered) = Vital::ask();
+    (watch.send)(&live.cell, vital);
+    match timeout(watch.heartbeat.within, answered).await {
+        Ok(Ok(())) => true,
+        // The question was dropped: by an actor that ended, or by one that handles its messages
+        // and does not answer them.
+        Ok(Err(_)) => match timeout(watch.heartbeat.within, live.ended()).await {
+            Ok(()) => std::future::pending().await,
+            Err(_) => false,
+        },
+        Err(_) => false,
+    }
+}
+
 /// Tells everyone who sends to these children, here and below, that none will come back.
 pub(crate) fn close(children: &[ChildSpec]) {
     for child in children {
@@ -219,6 +241,14 @@ pub(crate) async fn stop(child: &ChildSpec, live: &Live, reports: &Reports) {
         return;
     }
     reports.publish(Report::GraceExceeded { id, incarnation, grace });
+    kill(child, live, reports).await;
+}
+
+/// Kills an incarnation, and waits until it is gone.
+pub(crate) async fn kill(child: &ChildSpec, live: &Live, reports: &Reports) {
+    let (id, incarnation) = (child.id(), live.incarnation);
+    // What is queued is lost: better that senders hear of it now.
+    child.launcher.address().leave(incarnation);
     live.cell.kill();
     if timeout(KILL_PATIENCE, live.ended()).await.is_err() {
         reports.publish(Report::Stuck { id, incarnation });

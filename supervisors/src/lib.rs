@@ -8,14 +8,22 @@
 //! **Failure.** A child that ends is restarted after its backoff; more restarts than the
 //! [`Intensity`] allows end the supervisor with an [`Escalation`], after it has stopped its
 //! children. A supervisor can be the child of another, which then sees that escalation as the error
-//! of its child. A child that hangs at an await point is killed when its grace is over; one that
-//! blocks its thread cannot be killed, is reported as [`Report::Stuck`], and is awaited.
+//! of its child.
+//!
+//! A child that hangs looks alive. [`ChildSpec::watched`] has it asked for a sign of life, through
+//! its mailbox, as its [`Heartbeat`] says: without an answer in time it is reported as
+//! [`Report::Hung`], killed and restarted. One that hangs while it is to stop is killed when its
+//! grace is over. One that blocks its thread cannot be killed, is reported as [`Report::Stuck`],
+//! and is awaited.
 //!
 //! **Invariants**, under any failure including a supervisor killed from outside:
 //! - two incarnations of a child never overlap, `pre_start` included;
 //! - a supervisor answers while its children start and stop;
 //! - a child that is down answers [`SendError::Restarting`], one that will not come back
 //!   [`SendError::Stopped`].
+//!
+//! What an actor has begun on a blocking thread outlives it, and nothing can stop that:
+//! [`ChildSpec::ready_when`] has the next incarnation wait for it.
 //!
 //! An actor that links actors of its own below itself must await their ends in its `post_stop`;
 //! ractor kills them without waiting when it crashes. A nested supervisor needs no such care.
@@ -95,6 +103,7 @@ mod report;
 mod roster;
 mod spec;
 mod tree;
+mod vital;
 
 pub use decision::ChildStatus;
 pub use exit::{
@@ -103,7 +112,8 @@ pub use exit::{
 };
 pub use handle::{CallError, ChildHandle, SendError};
 pub use message::{ChildView, SupervisorMsg};
-pub use policy::{Backoff, Intensity};
+pub use policy::{Backoff, Heartbeat, Intensity};
 pub use report::{Report, ReportStream, Reports};
 pub use spec::{ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};
 pub use tree::{Supervisor, SupervisorHandle};
+pub use vital::{Strike, StruckDown, Vital};

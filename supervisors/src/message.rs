@@ -42,6 +42,16 @@ pub(crate) enum Command {
         child: usize,
         incarnation: u64,
     },
+    /// A sign of life came.
+    Answered {
+        child: usize,
+        incarnation: u64,
+    },
+    /// None came in time.
+    Silent {
+        child: usize,
+        incarnation: u64,
+    },
     DelayPassed {
         child: usize,
     },

@@ -1,4 +1,4 @@
-//! How often and how fast: the restart budget of a supervisor and the delays of one child.
+//! How often and how fast: restart budgets, the delays of one child, and its heartbeat.
 //!
 //! Pure: time comes in as the time since the supervisor started. Owns no timer.
 
@@ -19,7 +19,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// held against a healthy child.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
 
-/// The restart budget of a supervisor: more than `max_restarts` within `within` and it escalates.
+/// The restart budget of a supervisor, or of one child of it: more than `max_restarts` within
+/// `within` and the supervisor escalates.
 ///
 /// Budgets multiply across levels: a parent that allows 3 restarts of a supervisor that allows 5
 /// allows up to 20 failures of the leaf. There is no default: the owner of the tree must choose.
@@ -28,6 +29,18 @@ pub struct Intensity {
     /// Restarts allowed in the period; 0 escalates on the first failure.
     pub max_restarts: u32,
     /// Length of the sliding period. A restart exactly this old no longer counts.
+    pub within: Duration,
+}
+
+/// How a child is asked for signs of life. At most one question is open at a time: the next one is
+/// sent `every` after the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// From an answer, or the start, to the next question. Too low: idle work. Too high: a child
+    /// that hangs is noticed that much later.
+    pub every: Duration,
+    /// The time to answer; one that takes longer hangs. Too low: a busy machine kills healthy
+    /// children. Too high: a child that hangs is noticed late.
     pub within: Duration,
 }
 
@@ -48,7 +61,7 @@ impl Default for Backoff {
     }
 }
 
-/// The restarts inside the sliding period of one supervisor.
+/// The restarts inside one sliding period.
 #[derive(Debug)]
 pub(crate) struct RestartBudget {
     intensity: Intensity,

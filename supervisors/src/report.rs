@@ -42,6 +42,15 @@ pub enum Report {
         /// Restarts of its supervisor in the running period, this one included.
         restarts_in_period: u32,
     },
+    /// A watched child gave no sign of life in time and is killed; its end is reported next.
+    Hung {
+        /// The child.
+        id: &'static str,
+        /// Its number.
+        incarnation: u64,
+        /// The time it had to answer.
+        within: Duration,
+    },
     /// A child did not stop in its grace and was killed.
     GraceExceeded {
         /// The child.
@@ -139,6 +148,9 @@ fn log(report: &Report) {
         }
         Report::RestartScheduled { id, delay, restarts_in_period } => {
             tracing::info!(id, ?delay, restarts_in_period, "restart scheduled");
+        }
+        Report::Hung { id, incarnation, within } => {
+            tracing::error!(id, incarnation, ?within, "child gives no sign of life: killing it");
         }
         Report::GraceExceeded { id, incarnation, grace } => {
             tracing::warn!(id, incarnation, ?grace, "child killed past its grace");

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use ractor::{ActorId, ActorRef};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::decision::{Action, ChildStatus, Core, Ending, Event, Seat};
 use crate::exit::{ChildExit, Directive, StartError};
-use crate::incarnation::{Live, close, launch, stop};
+use crate::incarnation::{Live, close, kill, launch, sign_of_life, stop};
 use crate::message::{ChildView, Command, SupervisorMsg};
 use crate::report::Report;
 use crate::spec::{ChildSpec, SupervisorSpec};
@@ -42,6 +43,10 @@ struct Place {
     end: Half,
     /// Dropping it gives the running start up.
     cancel: Option<oneshot::Sender<()>>,
+    /// The question for a sign of life; given up with the place.
+    question: JoinSet<()>,
+    /// How long it gave no sign of life, if it was killed for that.
+    hung: Option<Duration>,
 }
 
 /// The state of one incarnation of a supervisor.
@@ -61,6 +66,8 @@ impl Roster {
             id: child.id(),
             restart: child.restart,
             backoff: child.backoff,
+            intensity: child.intensity,
+            watched: child.watch.is_some(),
             incarnation: child.launcher.address().incarnation(),
         };
         let seats = spec.children.iter().map(seat).collect();
@@ -136,6 +143,12 @@ impl Roster {
                 let unheard = present && matches!(place.end, Half::TaskOver);
                 if unheard { self.part(child, incarnation, ChildExit::Killed) } else { None }
             }
+            Command::Answered { child, incarnation } => {
+                self.decide(Event::Answered { child, incarnation })
+            }
+            Command::Silent { child, incarnation } => {
+                self.decide(Event::Silent { child, incarnation })
+            }
             Command::DelayPassed { child } => self.decide(Event::Woke { child }),
             Command::ShutDown => self.decide(Event::ShutdownAsked),
             Command::ReadChildren { reply } => {
@@ -151,7 +164,7 @@ impl Roster {
         let (id, incarnation) = (self.spec.children[child].id(), live.incarnation);
         self.spec.reports.publish(Report::Started { id, incarnation });
         let end = self.early.remove(&live.cell.get_id()).map_or(Half::Neither, Half::Exit);
-        self.places[child] = Place { live: Some(live), end, cancel: None };
+        self.places[child] = Place { live: Some(live), end, ..Place::default() };
         let ending = self.decide(Event::Started { child, incarnation });
         self.forget_early();
         ending
@@ -160,9 +173,13 @@ impl Roster {
     /// An incarnation has ended, or did not start.
     fn part(&mut self, child: usize, incarnation: u64, exit: ChildExit) -> Option<Ending> {
         let known = &self.spec.children[child];
+        let place = std::mem::take(&mut self.places[child]);
+        let exit = match (exit, place.hung) {
+            (ChildExit::Killed, Some(silent_for)) => ChildExit::Hung(silent_for),
+            (exit, _) => exit,
+        };
         let report = Report::Exited { id: known.id(), incarnation, exit: exit.clone() };
         self.spec.reports.publish(report);
-        self.places[child] = Place::default();
         let directive = if self.core.consults_hook(child, &exit) {
             known.verdict(&exit)
         } else {
@@ -222,6 +239,8 @@ impl Roster {
                 Action::Start { child, incarnation } => self.start(child, incarnation),
                 Action::CancelStart { child } => self.places[child].cancel = None,
                 Action::Stop { child } => self.stop(child),
+                Action::Ask { child, incarnation } => self.ask(child, incarnation),
+                Action::Kill { child } => self.kill(child),
                 Action::Wake { child, after } => {
                     let due = move || SupervisorMsg(Command::DelayPassed { child });
                     // The timer ends by itself, at the latest when the delay has passed.
@@ -273,6 +292,38 @@ impl Roster {
                 }
             }
         });
+    }
+
+    fn ask(&mut self, child: usize, incarnation: u64) {
+        let place = &mut self.places[child];
+        if let (Some(watch), Some(live)) = (self.spec.children[child].watch, place.live.clone()) {
+            let supervisor = self.myself.clone();
+            // The one before has been answered.
+            place.question = JoinSet::new();
+            place.question.spawn(async move {
+                let news = if sign_of_life(&watch, &live).await {
+                    Command::Answered { child, incarnation }
+                } else {
+                    Command::Silent { child, incarnation }
+                };
+                tell(&supervisor, news);
+            });
+        }
+    }
+
+    fn kill(&mut self, child: usize) {
+        let place = &mut self.places[child];
+        if let (Some(watch), Some(live)) = (self.spec.children[child].watch, place.live.clone()) {
+            let (within, incarnation) = (watch.heartbeat.within, live.incarnation);
+            place.hung = Some(within);
+            let spec = Arc::clone(&self.spec);
+            spec.reports.publish(Report::Hung {
+                id: spec.children[child].id(),
+                incarnation,
+                within,
+            });
+            tokio::spawn(async move { kill(&spec.children[child], &live, &spec.reports).await });
+        }
     }
 
     fn stop(&self, child: usize) {

@@ -12,10 +12,11 @@ use ractor::Actor;
 use crate::actor::SupervisorLauncher;
 use crate::exit::{ChildExit, Directive};
 use crate::handle::ChildHandle;
-use crate::incarnation::{ActorLauncher, KILL_PATIENCE, Launch};
+use crate::incarnation::{ActorLauncher, BoxFuture, KILL_PATIENCE, Launch};
 use crate::message::SupervisorMsg;
-use crate::policy::{Backoff, Intensity};
+use crate::policy::{Backoff, Heartbeat, Intensity};
 use crate::report::Reports;
+use crate::vital::{SendVital, Vital, send_vital};
 
 /// Default grace. Unit: time. Source: OTP's 5 s for workers. Too low: a child is killed amid its
 /// last write; too high: a child that hangs holds up every stop.
@@ -61,7 +62,15 @@ impl Default for Shutdown {
     }
 }
 
+type Readiness = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 type ExitHook = Arc<dyn Fn(&ChildExit) -> Directive + Send + Sync>;
+
+/// How a child is asked for signs of life.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch {
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) send: SendVital,
+}
 
 /// How one child is started, restarted and ended.
 #[derive(Clone)]
@@ -70,7 +79,10 @@ pub struct ChildSpec {
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
     pub(crate) backoff: Backoff,
+    pub(crate) intensity: Option<Intensity>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) start_within: Duration,
+    pub(crate) ready: Option<Readiness>,
     on_exit: Option<ExitHook>,
 }
 
@@ -94,6 +106,18 @@ impl ChildSpec {
     {
         let launcher = ActorLauncher::<A>::new(Arc::clone(handle.slot()), Box::new(factory));
         Self::with_launcher(Arc::new(launcher), Shutdown::default(), START_WITHIN)
+    }
+
+    /// As [`Self::new`], and the child is killed and restarted when it gives no sign of life.
+    pub fn watched<A, F>(handle: &ChildHandle<A::Msg>, heartbeat: Heartbeat, factory: F) -> Self
+    where
+        A: Actor,
+        A::Msg: From<Vital>,
+        F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    {
+        let mut child = Self::new::<A, F>(handle, factory);
+        child.watch = Some(Watch { heartbeat, send: send_vital::<A::Msg> });
+        child
     }
 
     /// A permanent child that is a supervisor with children of its own. When it escalates, its
@@ -126,7 +150,10 @@ impl ChildSpec {
             restart: Restart::Permanent,
             shutdown,
             backoff: Backoff::default(),
+            intensity: None,
+            watch: None,
             start_within,
+            ready: None,
             on_exit: None,
         }
     }
@@ -157,10 +184,31 @@ impl ChildSpec {
         self
     }
 
+    /// Gives the child a restart budget of its own, beside that of its supervisor. Its delays must
+    /// let it be exceeded: a child that fails at each start must not be tried for ever, at the pace
+    /// of the longest delay.
+    #[must_use]
+    pub fn intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = Some(intensity);
+        self
+    }
+
     /// Sets the time `pre_start` may take; a start that takes longer has failed.
     #[must_use]
     pub fn start_within(mut self, start_within: Duration) -> Self {
         self.start_within = start_within;
+        self
+    }
+
+    /// Sets what every start waits for before the factory is asked, within the time to start: work
+    /// that outlives an incarnation, as work on a blocking thread does, which nothing can stop.
+    #[must_use]
+    pub fn ready_when<F, T>(mut self, ready: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        self.ready = Some(Arc::new(move || Box::pin(ready())));
         self
     }
 

@@ -6,7 +6,10 @@
 //! starts again when one of those ends, when it is back, and when the faults end. Of a reply that
 //! the node drops it judges what had gone on to verification.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use alys_sync::tree::Child;
 
@@ -29,6 +32,10 @@ const VERIFIED_WITHIN: Duration = Duration::from_millis(120);
 /// Where verdicts on their way and the memory of them are held.
 const JUDGES: [Child; 4] =
     [Child::PeerReputation, Child::ValidatorPool, Child::DownloadScheduler, Child::SyncCoordinator];
+
+fn is_judge(child: &str) -> bool {
+    JUDGES.iter().any(|judge| judge.id() == child)
+}
 
 #[derive(Default)]
 struct Record {
@@ -61,26 +68,34 @@ impl Record {
 
 /// What the oracle holds against each liar.
 #[derive(Default)]
-struct Records(BTreeMap<PeerIndex, Record>);
+struct Records {
+    of: BTreeMap<PeerIndex, Record>,
+    /// Those of the judges that were struck down and are not back: one that hangs judges nothing.
+    down: BTreeSet<&'static str>,
+}
 
 impl Records {
     fn take_in(&mut self, facts: &Facts, at: Duration, event: &Event) {
         match event {
-            Event::Exited { child, .. } | Event::Started { child, .. }
-                if JUDGES.iter().any(|judge| judge.id() == *child) =>
-            {
-                self.0.clear();
+            Event::Exited { child, .. } if is_judge(child) => self.of.clear(),
+            Event::Started { child, .. } if is_judge(child) => {
+                self.down.remove(child);
+                self.of.clear();
             }
-            Event::Killed { child, .. } if JUDGES.contains(child) => self.0.clear(),
-            Event::Healed => self.0.clear(),
+            Event::Struck { child, .. } if is_judge(child.id()) => {
+                self.down.insert(child.id());
+                self.of.clear();
+            }
+            _ if !self.down.is_empty() => {}
+            Event::Healed => self.of.clear(),
             Event::DroppedByNode { peer } => {
-                self.0.remove(peer);
+                self.of.remove(peer);
             }
             Event::Delivered { peer, request, lie: true } if facts.is_liar(*peer) => {
-                self.0.entry(*peer).or_default().lying.entry(*request).or_insert(at);
+                self.of.entry(*peer).or_default().lying.entry(*request).or_insert(at);
             }
             Event::ReplyOver { peer, request, whole } => {
-                if let Some(record) = self.0.get_mut(peer) {
+                if let Some(record) = self.of.get_mut(peer) {
                     record.reply_over(at, *request, *whole);
                 }
             }
@@ -94,7 +109,7 @@ pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
     for Stamped { at, event } in events {
         records.take_in(facts, *at, event);
         if let Event::Asked { peer, .. } = event
-            && records.0.get(peer).is_some_and(|record| record.is_convicted(*at))
+            && records.of.get(peer).is_some_and(|record| record.is_convicted(*at))
         {
             let what = format!("{peer:?} is asked after {BAD_REPLIES_MAX} bad replies");
             return broken(NAME, *at, what);
@@ -122,9 +137,9 @@ pub fn liars_seen(facts: &Facts, events: &[Stamped]) -> LiarsSeen {
             break;
         }
         records.take_in(facts, *at, event);
-        let most = records.0.values().map(|record| record.over).max();
+        let most = records.of.values().map(|record| record.over).max();
         most_bad_replies = most_bad_replies.max(most.unwrap_or_default());
     }
-    let left = records.0.values().filter(|record| record.is_convicted(end)).count();
+    let left = records.of.values().filter(|record| record.is_convicted(end)).count();
     LiarsSeen { most_bad_replies, left }
 }

@@ -12,6 +12,7 @@ mod imported_once;
 mod liars_out;
 mod nothing_left;
 mod permits_conserved;
+mod ranges_kept;
 mod requests_bounded;
 mod restarts_explained;
 mod sync_completes;
@@ -20,10 +21,11 @@ use std::time::Duration;
 
 use alys_sync::types::{BlockRef, Height};
 
-pub use children_back::{BACK_WITHIN, back_times};
+pub use children_back::{BACK_WITHIN, Fall, NOTICED_WITHIN, falls};
 pub use honest_kept::{dropped, thrown_out_without_a_lie};
 pub use imported_once::imported_twice;
 pub use liars_out::{BAD_REPLIES_MAX, LiarsSeen, liars_seen};
+pub use ranges_kept::{LEFT_ALONE_MAX, left_alone};
 
 use crate::{
     adversaries::Role,
@@ -88,13 +90,14 @@ pub struct Broken {
 pub type Invariant = fn(&Facts, &[Stamped]) -> Result<(), Broken>;
 
 /// All invariants.
-pub const ALL: [Invariant; 10] = [
+pub const ALL: [Invariant; 11] = [
     sync_completes::check,
     imported_once::check,
     permits_conserved::check,
     honest_kept::check,
     liars_out::check,
     children_back::check,
+    ranges_kept::check,
     height_rises::check,
     restarts_explained::check,
     requests_bounded::check,

@@ -11,13 +11,13 @@ use alys_sync::{
 };
 
 use super::{
-    Facts, LiarsSeen, check_all, dropped, imported_twice, liars_out, liars_seen,
-    thrown_out_without_a_lie,
+    Facts, LEFT_ALONE_MAX, LiarsSeen, check_all, dropped, falls, imported_twice, left_alone,
+    liars_out, liars_seen, ranges_kept, thrown_out_without_a_lie,
 };
 use crate::{
     adversaries::Role,
     fixture::{Fixture, Lie, Second},
-    plan::{Course, HEALED_LINK, Kill, PeerPlan, Plan},
+    plan::{Blow, Course, HEALED_LINK, PeerPlan, Plan, Way},
     run::{Outcome, Plant, run},
     trace::{Event, PeerIndex, Stamped},
     world::StoreFault,
@@ -33,10 +33,11 @@ fn peer(role: Role) -> PeerPlan {
 
 /// A run with two honest peers and nothing wrong.
 fn quiet() -> Plan {
-    let mut plan = Plan::from_seed(1, BLOCKS);
+    let mut plan = Plan::children(1, BLOCKS);
     plan.peers = vec![peer(Role::Honest), peer(Role::Honest)];
     plan.killed_before_start = None;
-    plan.kills.clear();
+    plan.victim = None;
+    plan.blows.clear();
     plan.write_takes = Duration::ZERO;
     plan
 }
@@ -50,9 +51,10 @@ fn unhealed(others: &[Role]) -> Plan {
     plan
 }
 
-fn kills(child: Child, count: usize) -> Vec<Kill> {
-    let kill = Kill { child, height: Height::GENESIS, pause: Duration::from_millis(300) };
-    vec![kill; count]
+fn blows(child: Child, way: Way, count: usize) -> Vec<Blow> {
+    let pause = Duration::from_millis(300);
+    let blow = Blow { child, way, height: Height::GENESIS, pause, at_work: false };
+    vec![blow; count]
 }
 
 fn names(outcome: &Outcome) -> Vec<&'static str> {
@@ -244,14 +246,57 @@ fn sync_that_ends_below_the_head_is_found() {
 fn child_that_stays_away_too_long_is_found() {
     let mut plan = quiet();
     // The fifth restart in a row waits for 160 ms.
-    plan.kills = kills(Child::BlockImporter, 5);
+    plan.blows = blows(Child::BlockImporter, Way::Kill, 5);
     assert_eq!(names(&run(&plan, &FIXTURE, None).unwrap()), ["children_back"]);
+}
+
+#[test]
+fn child_that_hangs_is_back_and_one_that_is_noticed_late_is_found() {
+    let mut plan = quiet();
+    plan.blows = blows(Child::BlockImporter, Way::Hang, 1);
+    let found = spoiled(&plan, |events| {
+        let at = find(events, |event| matches!(event, Event::Hung { .. }));
+        events.iter_mut().skip(at).for_each(|stamped| stamped.at += Duration::from_secs(1));
+    });
+    assert_eq!(found, ["children_back"]);
+}
+
+#[test]
+fn range_that_nobody_works_on_is_found() {
+    let facts = Facts::of(&quiet(), FIXTURE.head, None);
+    let (peer, lie, request) = (PeerIndex(0), false, 1);
+    let range = HeightRange::new(Height::new(1), 4).unwrap();
+    let (child, way, incarnation) = (Child::DownloadScheduler, Way::Kill, 1);
+    let alone = |again: u64, lost_after_it_arrived: bool| {
+        let (phase, height) = ("downloading_blocks", Height::GENESIS);
+        let mut events = vec![
+            (0, Event::Status { phase, height, usable_peers: 1 }),
+            (0, Event::Asked { peer, request, range }),
+        ];
+        if lost_after_it_arrived {
+            events.push((50, Event::Delivered { peer, request, lie }));
+        }
+        events.extend([
+            (100, Event::Struck { child, way, incarnation, segments: 4 }),
+            (101, Event::ReplyOver { peer, request, whole: false }),
+            (110, Event::Started { child: child.id(), incarnation: 2 }),
+            (again, Event::Asked { peer, request: 2, range }),
+        ]);
+        let at = |(millis, event)| Stamped { at: Duration::from_millis(millis), event };
+        let events: Vec<_> = events.into_iter().map(at).collect();
+        let alone = left_alone(&facts, &falls(&events)[0], &events);
+        assert_eq!(ranges_kept::check(&facts, &events).is_err(), alone > LEFT_ALONE_MAX);
+        alone.as_millis()
+    };
+    assert_eq!((alone(1_200, true), alone(1_200, false)), (1_100, 1_099));
+    assert_eq!((alone(900, true), alone(900, false)), (800, 799));
 }
 
 #[test]
 fn tree_that_gives_up_is_found() {
     let mut plan = quiet();
-    plan.kills = (0..8).flat_map(|_| Child::ALL.map(|child| kills(child, 1))).flatten().collect();
+    let all = || Child::ALL.map(|child| blows(child, Way::Kill, 1));
+    plan.blows = (0..8).flat_map(|_| all()).flatten().collect();
     let found = names(&run(&plan, &FIXTURE, None).unwrap());
     assert!(found.contains(&"sync_completes"), "{found:?}");
 }
@@ -259,9 +304,9 @@ fn tree_that_gives_up_is_found() {
 #[test]
 fn child_that_ends_by_itself_is_found() {
     let mut plan = quiet();
-    plan.kills = kills(Child::ValidatorPool, 1);
+    plan.blows = blows(Child::ValidatorPool, Way::Kill, 1);
     let found = spoiled(&plan, |events| {
-        events.retain(|stamped| !matches!(stamped.event, Event::Killed { .. }));
+        events.retain(|stamped| !matches!(stamped.event, Event::Struck { .. }));
     });
     assert_eq!(found, ["restarts_explained"]);
 }

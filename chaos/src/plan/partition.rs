@@ -73,8 +73,9 @@ impl Plan {
             seed,
             start: Height::GENESIS,
             peers,
+            victim: None,
             killed_before_start: None,
-            kills: Vec::new(),
+            blows: Vec::new(),
             course: Course::Cut(Cut {
                 height: Height::new(height),
                 head: Height::new(head),

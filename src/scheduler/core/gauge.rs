@@ -51,6 +51,8 @@ pub struct WindowGauge {
     pub held_blocks: u64,
     /// Heights given to the importer and not imported yet.
     pub released_blocks: u64,
+    /// Requests open, and pieces of replies that are being verified or wait for lower ones.
+    pub segments: usize,
     /// How often the front was asked of a second peer, since the scheduler started.
     pub hedges_sent: u64,
     /// How often the second peer was first.
@@ -107,6 +109,7 @@ impl<S: Held> DownloadCore<S> {
             verifying_blocks: self.verifying.values().map(|(range, _)| range.count()).sum(),
             held_blocks: blocks(&self.held),
             released_blocks: blocks(&self.released),
+            segments: self.flights.len() + self.verifying.len() + self.held.len(),
             hedges_sent: self.hedges_sent,
             hedges_won: self.hedges_won,
             used_bytes: self.used_bytes,

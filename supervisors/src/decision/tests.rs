@@ -1,4 +1,5 @@
 mod histories;
+mod signs_of_life;
 
 use std::collections::BTreeSet;
 
@@ -24,6 +25,10 @@ struct World {
     running: Vec<Option<u64>>,
     starting: Vec<Option<u64>>,
     cancelled: BTreeSet<usize>,
+    /// Which incarnations were asked for a sign of life and have not answered.
+    asked: Vec<Option<u64>>,
+    /// Those that were killed because they did not.
+    killed: BTreeSet<usize>,
     stopping: Option<usize>,
     last: Vec<u64>,
     wakes: Vec<(Duration, usize)>,
@@ -41,13 +46,16 @@ impl World {
             id: IDS[at],
             restart: *kind,
             backoff,
+            intensity: None,
+            watched: true,
             incarnation: 0,
         };
         let seats: Vec<_> = kinds.iter().enumerate().map(seat).collect();
         let mut core = Core::new("sup", strategy, intensity, seats);
         for child in 0..kinds.len() {
             let incarnation = core.boot(child);
-            assert!(core.handle(ms(0), Event::Started { child, incarnation }).is_empty());
+            let actions = core.handle(ms(0), Event::Started { child, incarnation });
+            assert!(matches!(actions[..], [Action::Ask { .. }]), "{actions:?}");
         }
         core.booted();
         Self {
@@ -58,6 +66,8 @@ impl World {
             running: vec![Some(1); kinds.len()],
             starting: vec![None; kinds.len()],
             cancelled: BTreeSet::new(),
+            asked: vec![Some(1); kinds.len()],
+            killed: BTreeSet::new(),
             stopping: None,
             last: vec![1; kinds.len()],
             wakes: Vec::new(),
@@ -107,6 +117,18 @@ impl World {
                 }
                 self.stopping = Some(child);
             }
+            Action::Ask { child, incarnation } => {
+                assert_eq!(self.running[child], Some(incarnation), "asks what is not up");
+                assert_ne!(self.asked[child], Some(incarnation), "two questions at once");
+                assert!(!self.killed.contains(&child), "asks what it killed");
+                self.asked[child] = Some(incarnation);
+            }
+            Action::Kill { child } => {
+                self.trace.push(format!("kill {}", IDS[child]));
+                assert!(self.running[child].is_some(), "kills what is not up");
+                assert_ne!(self.stopping, Some(child), "kills what has its grace");
+                assert!(self.killed.insert(child), "killed twice");
+            }
             Action::Wake { child, after } => self.wakes.push((self.now + after, child)),
             Action::RestartScheduled { child, delay, restarts_in_period: _ } => {
                 self.trace.push(format!("schedule {} {}", IDS[child], delay.as_millis()));
@@ -131,6 +153,7 @@ impl World {
     fn exit(&mut self, child: usize, exit: ChildExit, directive: Directive) {
         let incarnation = self.running[child].take().or(self.starting[child].take()).unwrap();
         self.cancelled.remove(&child);
+        self.killed.remove(&child);
         if self.stopping == Some(child) {
             self.stopping = None;
         }
@@ -143,6 +166,17 @@ impl World {
             self.stopped_by_hook.insert(child);
         }
         self.tell(Event::Exited { child, incarnation, exit, directive });
+    }
+
+    /// The incarnation that was asked last answers, or does not, even if it has ended since.
+    fn settle_question(&mut self, child: usize, answered: bool) {
+        if let Some(incarnation) = self.asked[child].take() {
+            self.tell(if answered {
+                Event::Answered { child, incarnation }
+            } else {
+                Event::Silent { child, incarnation }
+            });
+        }
     }
 
     fn finish_start(&mut self, child: usize) {
@@ -175,6 +209,8 @@ impl World {
                 self.cancel_start(child);
             } else if let Some(child) = self.starting.iter().position(Option::is_some) {
                 self.finish_start(child);
+            } else if let Some(child) = self.killed.first().copied() {
+                self.exit(child, ChildExit::Killed, Directive::ByRestartKind);
             } else if let Some(child) = self.stopping {
                 self.exit(child, ChildExit::Stopped, Directive::ByRestartKind);
             } else if !self.fire_next_wake() {
@@ -356,6 +392,8 @@ fn stale_events_are_ignored() {
     world.tell(Event::Exited { child: 0, incarnation: 1, exit: failed(), directive });
     world.tell(Event::Started { child: 0, incarnation: 1 });
     world.tell(Event::StartCancelled { child: 0, incarnation: 2 });
+    world.tell(Event::Answered { child: 0, incarnation: 1 });
+    world.tell(Event::Silent { child: 0, incarnation: 1 });
     world.tell(Event::Woke { child: 0 });
     assert!(world.take_trace().is_empty());
     assert_eq!(world.core.status(0), (ChildStatus::Running, 1));

@@ -23,6 +23,16 @@ pub(crate) enum Event {
         child: usize,
         incarnation: u64,
     },
+    /// The question of an `Ask` was answered.
+    Answered {
+        child: usize,
+        incarnation: u64,
+    },
+    /// It was not answered in time.
+    Silent {
+        child: usize,
+        incarnation: u64,
+    },
     /// A `Wake` is due.
     Woke {
         child: usize,
@@ -41,6 +51,15 @@ pub(crate) enum Action {
         child: usize,
     },
     Stop {
+        child: usize,
+    },
+    /// Ask for a sign of life, after the pause that the child's heartbeat has, and tell what came.
+    Ask {
+        child: usize,
+        incarnation: u64,
+    },
+    /// Kill the child: it hangs. Its end is awaited.
+    Kill {
         child: usize,
     },
     /// Send `Woke` back after this time.
@@ -83,6 +102,8 @@ pub enum ChildStatus {
     Starting,
     /// Up.
     Running,
+    /// Killed because it gave no sign of life, not yet ended.
+    Hung,
     /// Asked to stop, not yet ended.
     Stopping,
 }

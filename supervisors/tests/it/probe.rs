@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use supervisors::{
-    Backoff, ChildExit, ChildHandle, ChildSpec, Intensity, Report, ReportStream, Shutdown,
-    Strategy, SupervisorSpec,
+    Backoff, ChildExit, ChildHandle, ChildSpec, Heartbeat, Intensity, Report, ReportStream,
+    Shutdown, Strategy, SupervisorSpec, Vital,
 };
 use tokio::sync::oneshot;
 
@@ -31,6 +31,13 @@ pub(crate) enum ProbeMsg {
     QuitWithBomb,
     Echo { reply: RpcReplyPort<u64> },
     Hold { reply: RpcReplyPort<u64> },
+    Vital(Vital),
+}
+
+impl From<Vital> for ProbeMsg {
+    fn from(vital: Vital) -> Self {
+        Self::Vital(vital)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -180,6 +187,7 @@ impl Actor for Probe {
             }
             ProbeMsg::Echo { reply } => reply.send(state.start)?,
             ProbeMsg::Hold { reply } => state.held.push(reply),
+            ProbeMsg::Vital(vital) => vital.obey().await?,
         }
         Ok(())
     }
@@ -213,6 +221,18 @@ impl Probe {
     pub(crate) fn spec(self, handle: &ChildHandle<ProbeMsg>) -> ChildSpec {
         ChildSpec::new(handle, move || (self.clone(), ())).shutdown(Shutdown { grace: GRACE })
     }
+}
+
+/// A probe that hangs is noticed after 5 to 6 s.
+pub(crate) const HEARTBEAT: Heartbeat = Heartbeat { every: SECOND, within: Duration::from_secs(5) };
+
+/// A child that is asked for signs of life, with its handle.
+pub(crate) fn watched(id: &'static str, journal: &Journal) -> (ChildHandle<ProbeMsg>, ChildSpec) {
+    let probe = Probe::new(id, journal);
+    let handle = probe.handle();
+    let spec = ChildSpec::watched(&handle, HEARTBEAT, move || (probe.clone(), ()))
+        .shutdown(Shutdown { grace: GRACE });
+    (handle, spec)
 }
 
 /// A child with its handle, of the default kind.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use supervisors::{
     Backoff, CallError, ChildExit, ChildHandle, ChildSpec, ChildStatus, Directive, Report,
-    ReportStream, Restart, SendError, Strategy, Supervisor, SupervisorHandle,
+    ReportStream, Restart, SendError, StartError, Strategy, Supervisor, SupervisorHandle,
 };
 use tokio::time::Instant;
 
@@ -304,6 +304,7 @@ async fn every_exit_is_heard_with_its_error_under_parallel_crashes() {
                 Report::Started { incarnation, .. } if incarnation > 1 => up += 1,
                 Report::Started { .. } | Report::RestartScheduled { .. } => {}
                 other @ (Report::GraceExceeded { .. }
+                | Report::Hung { .. }
                 | Report::Stuck { .. }
                 | Report::LeftDown { .. }
                 | Report::Escalated(_)
@@ -315,4 +316,34 @@ async fn every_exit_is_heard_with_its_error_under_parallel_crashes() {
     }
     assert!(!journal.take().iter().any(|line| line.ends_with("OVERLAPS")));
     tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn next_incarnation_waits_for_what_outlives_the_one_before() {
+    let journal = Journal::default();
+    let (work, worked) = tokio::sync::watch::channel(());
+    let (handle, spec) = child("a", &journal);
+    let spec = spec.start_within(SECOND).ready_when(move || {
+        let mut worked = worked.clone();
+        // Resolves when nobody works any more.
+        async move { while worked.changed().await.is_ok() {} }
+    });
+    let tree = tokio::spawn(Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)));
+    tokio::time::sleep(ms(500)).await;
+    assert!(journal.take().is_empty(), "the first one waits, too");
+    drop(work);
+    let tree = tree.await.unwrap().unwrap();
+    assert!(handle.is_running());
+    tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlives_an_incarnation_for_too_long_is_a_start_that_failed() {
+    let journal = Journal::default();
+    let (_handle, spec) = child("a", &journal);
+    let spec = spec.start_within(SECOND).ready_when(std::future::pending);
+    let started = Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)).await;
+    let Err(StartError::Child { exit: ChildExit::StartTimedOut(_), .. }) = started else {
+        panic!("{started:?}")
+    };
 }

@@ -17,6 +17,9 @@ enum Step {
     FailStop,
     Crash,
     Quit,
+    Answer,
+    Silence,
+    FinishKill,
     Wake,
     Wait(u64),
     Stale,
@@ -32,6 +35,9 @@ fn steps() -> impl Gen<Value = Step> {
         1 => Just(Step::FailStop),
         3 => Just(Step::Crash),
         1 => Just(Step::Quit),
+        3 => Just(Step::Answer),
+        2 => Just(Step::Silence),
+        3 => Just(Step::FinishKill),
         4 => Just(Step::Wake),
         2 => (1_u64..2_000).prop_map(Step::Wait),
         1 => Just(Step::Stale),
@@ -83,6 +89,15 @@ fn run(world: &mut World, script: &[(Step, u8, Directive)]) {
             }
             (Step::Crash, Some(child), _) => world.exit(child, failed(), *directive),
             (Step::Quit, Some(child), _) => world.exit(child, ChildExit::Stopped, *directive),
+            (Step::Answer | Step::Silence, _, _) => {
+                let child = usize::from(*pick) % world.kinds.len();
+                world.settle_question(child, matches!(step, Step::Answer));
+            }
+            (Step::FinishKill, _, _) => {
+                if let Some(child) = world.killed.first().copied() {
+                    world.exit(child, ChildExit::Killed, *directive);
+                }
+            }
             (Step::Wake, _, _) => {
                 world.fire_next_wake();
             }

@@ -1,0 +1,164 @@
+//! What was in flight when a child was struck down is not forgotten.
+//!
+//! Looked at is the lowest height that was not imported, as everything waits for it. It is worked
+//! on while a request for it is open, and from its arrival to its import; if it arrived and is
+//! asked for again, it was lost with the child that held it. Heights above it that are lost have to
+//! wait until the links are through with those below: that they are not forgotten shows in the end
+//! of the sync.
+//!
+//! Time does not count while nobody could be asked: no peer is usable, or one is being asked of
+//! which chain it is, as each is when it connects or when reputation starts anew; over a slow link
+//! that takes seconds. Nor while another child hangs unnoticed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use alys_sync::types::Height;
+
+use super::{Broken, Facts, Fall, broken, falls};
+use crate::{
+    plan::Way,
+    trace::{Event, Stamped},
+};
+
+const NAME: &str = "ranges_kept";
+
+/// How long a range that was in flight may be left alone. Unit: virtual time. Source: what was
+/// asked for.
+pub const LEFT_ALONE_MAX: Duration = Duration::from_secs(1);
+
+/// After the child is back, requests that ended because of it have this long to do so. Unit:
+/// virtual time.
+const AFTERMATH: Duration = Duration::from_millis(100);
+
+pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
+    for fall in falls(events) {
+        let alone = left_alone(facts, &fall, events);
+        if alone > LEFT_ALONE_MAX {
+            return broken(NAME, fall.at, format!("nobody for {alone:?} after {fall:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// For how long nobody worked on what was in flight at the front when the child fell. For one that
+/// hung, it counts from when that was noticed.
+pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
+    let fell = events.partition_point(|stamped| stamped.at <= fall.known_at);
+    let (before, after) = events.split_at(fell);
+    let head = before.iter().filter_map(|stamped| match stamped.event {
+        Event::Appended { last, .. } => Some(last),
+        _ => None,
+    });
+    let Some(front) = head.max().unwrap_or(facts.start).next() else { return Duration::ZERO };
+    if front > facts.head.height || somebody_hangs(before) {
+        return Duration::ZERO;
+    }
+    let mut work = Work { front, open: BTreeMap::new(), arrived: false };
+    let mut peers = Peers::default();
+    for stamped in before {
+        work.take_in(&stamped.event);
+        peers.take_in(&stamped.event);
+    }
+    if work.open.is_empty() && !work.arrived {
+        return Duration::ZERO;
+    }
+    let ends = fall.back_at.unwrap_or(Duration::MAX).saturating_add(AFTERMATH);
+    let (mut alone, mut seen) = (Duration::ZERO, fall.known_at);
+    for Stamped { at, event } in after {
+        if work.open.is_empty() && peers.can_be_asked() {
+            alone += *at - seen;
+        }
+        seen = *at;
+        match event {
+            Event::Appended { last, .. } if *last >= front => return Duration::ZERO,
+            Event::Asked { range, .. } if range.contains(front) && work.open.is_empty() => break,
+            Event::Struck { way: Way::Hang, .. } | Event::ShuttingDown { .. } => {
+                return Duration::ZERO;
+            }
+            _ => {}
+        }
+        let was_open = !work.open.is_empty();
+        work.take_in(event);
+        peers.take_in(event);
+        if was_open && work.open.is_empty() && *at > ends {
+            // That has other reasons.
+            return Duration::ZERO;
+        }
+    }
+    alone
+}
+
+/// Whether anybody could be asked.
+#[derive(Default)]
+struct Peers {
+    usable: usize,
+    /// Requests for block 1, which tells of which chain a peer is: it is asked for nothing else
+    /// before.
+    checks: BTreeSet<u64>,
+}
+
+impl Peers {
+    fn can_be_asked(&self) -> bool {
+        self.usable > 0 && self.checks.is_empty()
+    }
+
+    fn take_in(&mut self, event: &Event) {
+        match event {
+            Event::Status { usable_peers, .. } => self.usable = *usable_peers,
+            Event::Asked { request, range, .. } if range.last() == Height::new(1) => {
+                self.checks.insert(*request);
+            }
+            Event::ReplyOver { request, .. } => drop(self.checks.remove(request)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a child hangs that nobody noticed yet.
+fn somebody_hangs(events: &[Stamped]) -> bool {
+    let mut hanging = BTreeSet::new();
+    for Stamped { event, .. } in events {
+        match event {
+            Event::Struck { child, way: Way::Hang, incarnation, .. } => {
+                hanging.insert((child.id(), *incarnation));
+            }
+            Event::Hung { child, incarnation } | Event::Exited { child, incarnation } => {
+                hanging.remove(&(*child, *incarnation));
+            }
+            _ => {}
+        }
+    }
+    !hanging.is_empty()
+}
+
+/// Who works on one height.
+struct Work {
+    front: Height,
+    /// Requests for it that are open, and the height that each brings next.
+    open: BTreeMap<u64, Height>,
+    arrived: bool,
+}
+
+impl Work {
+    fn take_in(&mut self, event: &Event) {
+        match event {
+            Event::Asked { request, range, .. } if range.contains(self.front) => {
+                self.open.insert(*request, range.start());
+            }
+            Event::Delivered { request, lie, .. } => {
+                let Some(next) = self.open.get_mut(request) else { return };
+                if *next == self.front {
+                    self.arrived |= !lie;
+                    self.open.remove(request);
+                } else {
+                    *next = next.saturating_add(1);
+                }
+            }
+            Event::ReplyOver { request, .. } => drop(self.open.remove(request)),
+            _ => {}
+        }
+    }
+}

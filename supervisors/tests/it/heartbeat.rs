@@ -1,0 +1,181 @@
+//! Children that hang, and those that are struck down on purpose.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use supervisors::{
+    CallError, ChildExit, ChildHandle, ChildSpec, EscalationCause, Heartbeat, Intensity, Report,
+    ReportStream, SendError, Strategy, Strike, StruckDown, Supervisor, SupervisorExit,
+    SupervisorHandle,
+};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::probe::{
+    AMPLE, GRACE, HEARTBEAT, Journal, Probe, ProbeMsg, SECOND, Start, echo, ms, root, until,
+    until_exited, until_started, watched,
+};
+
+struct Watched {
+    tree: SupervisorHandle,
+    child: ChildHandle<ProbeMsg>,
+    reports: ReportStream,
+    journal: Journal,
+}
+
+async fn start(intensity: Intensity) -> Watched {
+    let journal = Journal::default();
+    let (child, spec) = watched("a", &journal);
+    let tree = Supervisor::start(root(Strategy::OneForOne, intensity).child(spec)).await.unwrap();
+    Watched { reports: tree.reports(), tree, child, journal }
+}
+
+async fn until_hung(reports: &mut ReportStream) -> u64 {
+    until(reports, |report| {
+        let Report::Hung { incarnation, within, .. } = report else { return None };
+        assert_eq!(*within, HEARTBEAT.within);
+        Some(*incarnation)
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_that_hangs_is_noticed_killed_and_back_at_once() {
+    let mut watched = start(AMPLE).await;
+    sleep(ms(2_345)).await;
+    let struck = Instant::now();
+    assert!(watched.child.strike(Strike::Hang));
+    assert_eq!(until_hung(&mut watched.reports).await, 1);
+    let noticed = struck.elapsed();
+    assert!(noticed >= HEARTBEAT.within, "{noticed:?}");
+    assert!(noticed <= HEARTBEAT.every + HEARTBEAT.within + ms(1), "{noticed:?}");
+    let exit = until_exited(&mut watched.reports, "a").await;
+    assert!(matches!(exit, ChildExit::Hung(within) if within == HEARTBEAT.within), "{exit:?}");
+    until_started(&mut watched.reports, "a", 2).await;
+    assert!(struck.elapsed() - noticed <= ms(20), "{:?}", struck.elapsed());
+    assert_eq!(echo(&watched.child).await, Ok(2));
+    assert_eq!(watched.journal.take(), ["a up", "a gone", "a up"]);
+    watched.tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_that_answers_is_never_taken_for_hung() {
+    let watched = start(AMPLE).await;
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(echo(&watched.child).await, Ok(1));
+    watched.tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn struck_child_fails_in_the_way_that_it_was_struck() {
+    let mut watched = start(AMPLE).await;
+    assert!(watched.child.strike(Strike::Panic));
+    let exit = until_exited(&mut watched.reports, "a").await;
+    assert!(matches!(exit, ChildExit::Failed(_)), "{exit:?}");
+    assert_eq!(exit.downcast_ref::<StruckDown>(), None, "a panic has no type");
+    until_started(&mut watched.reports, "a", 2).await;
+    assert!(watched.child.strike(Strike::Fail));
+    let exit = until_exited(&mut watched.reports, "a").await;
+    assert_eq!(exit.downcast_ref::<StruckDown>(), Some(&StruckDown));
+    assert!(!watched.child.strike(Strike::Fail), "there is nobody to strike");
+    until_started(&mut watched.reports, "a", 3).await;
+    watched.tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailbox_of_a_hung_child_holds_one_question_and_callers_hear_of_its_end() {
+    let mut watched = start(AMPLE).await;
+    assert!(watched.child.strike(Strike::Hang));
+    let waits = tokio::spawn({
+        let child = watched.child.clone();
+        async move { child.call(|reply| ProbeMsg::Echo { reply }, 10 * SECOND).await }
+    });
+    until_hung(&mut watched.reports).await;
+    assert_eq!(waits.await.unwrap(), Err(CallError::Lost));
+    watched.tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_that_hangs_again_and_again_ends_the_tree_with_the_reason() {
+    let mut watched = start(Intensity { max_restarts: 1, within: Duration::from_secs(60) }).await;
+    for incarnation in 1..=2 {
+        until_up(&watched.child, incarnation).await;
+        assert!(watched.child.strike(Strike::Hang));
+        assert_eq!(until_hung(&mut watched.reports).await, incarnation);
+    }
+    let SupervisorExit::Escalated(why) = watched.tree.wait().await else { panic!("goes on") };
+    assert_eq!((why.child, why.cause), ("a", EscalationCause::IntensityExceeded));
+    assert!(matches!(why.exit, ChildExit::Hung(_)), "{why:?}");
+    assert_eq!(watched.child.cast(ProbeMsg::Quit), Err(SendError::Stopped));
+}
+
+async fn until_up(child: &ChildHandle<ProbeMsg>, incarnation: u64) {
+    while child.incarnation() < incarnation {
+        sleep(ms(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_that_hangs_has_its_own_limit() {
+    let journal = Journal::default();
+    let probe = Probe::new("a", &journal).plan(|start| match start {
+        2 => Start::Hang,
+        _ => Start::Succeed,
+    });
+    let handle = probe.handle();
+    let spec = ChildSpec::watched(&handle, HEARTBEAT, move || (probe.clone(), ()))
+        .start_within(2 * HEARTBEAT.within);
+    let tree = Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)).await.unwrap();
+    let mut reports = tree.reports();
+    assert!(handle.strike(Strike::Fail));
+    until_exited(&mut reports, "a").await;
+    let exit = until_exited(&mut reports, "a").await;
+    assert!(matches!(exit, ChildExit::StartTimedOut(_)), "{exit:?}");
+    until_started(&mut reports, "a", 3).await;
+    tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn hung_child_does_not_hold_up_a_shutdown_beyond_its_grace() {
+    let watched = start(AMPLE).await;
+    assert!(watched.child.strike(Strike::Hang));
+    let stopping = Instant::now();
+    watched.tree.shutdown(10 * SECOND).await.unwrap();
+    assert!(stopping.elapsed() <= GRACE + ms(10), "{:?}", stopping.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_any_more_once_the_tree_has_ended() {
+    let watched = start(AMPLE).await;
+    sleep(ms(2_500)).await;
+    watched.tree.shutdown(SECOND).await.unwrap();
+    sleep(ms(1)).await;
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+/// Real time: a thread that is blocked lets no virtual time pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn child_that_blocks_its_thread_is_told_as_hung_then_stuck_and_comes_back_when_it_lets_go() {
+    let journal = Journal::default();
+    let probe = Probe::new("a", &journal);
+    let handle = probe.handle();
+    let quick = Heartbeat { every: ms(20), within: ms(200) };
+    let spec = ChildSpec::watched(&handle, quick, move || (probe.clone(), ()));
+    let tree = Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)).await.unwrap();
+    let mut reports = tree.reports();
+    let (entered, inside) = oneshot::channel();
+    let (let_go, blocked) = mpsc::channel();
+    handle.cast(ProbeMsg::Block { entered, until: blocked }).unwrap();
+    inside.await.unwrap();
+    let stuck = until(&mut reports, |report| {
+        assert!(!matches!(report, Report::Started { .. }), "two incarnations at once");
+        let Report::Stuck { incarnation, .. } = report else { return None };
+        Some(*incarnation)
+    });
+    assert_eq!(timeout(10 * SECOND, stuck).await.unwrap(), 1);
+    assert_eq!(handle.cast(ProbeMsg::Quit), Err(SendError::Restarting));
+    let_go.send(()).unwrap();
+    until_started(&mut reports, "a", 2).await;
+    assert_eq!(echo(&handle).await, Ok(2));
+    tree.shutdown(SECOND).await.unwrap();
+}
