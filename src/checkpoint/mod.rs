@@ -29,6 +29,6 @@ pub use keeping::{KeepError, Survey, check_all, make, take_in};
 pub use message::CheckpointMsg;
 pub use record::{BlockFacts, Checkpoint, CheckpointKind, MANUAL_KEPT_MAX, RunState, SyncProgress};
 pub use recovery::{
-    Damaged, Decision, NEAR_BLOCKS_MAX, Quarantine, RecoveredBy, Recovery, SAFETY_MARGIN_BLOCKS,
+    Damaged, Decided, NEAR_BLOCKS_MAX, Quarantine, RecoveredBy, Recovery, SAFETY_MARGIN_BLOCKS,
     SkipReason, SkippedCheckpoint, decide,
 };

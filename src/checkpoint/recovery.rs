@@ -149,7 +149,7 @@ pub struct Damaged {
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct Decided {
     /// The block to go on from; none if nothing saves the chain.
     pub saved: Option<(BlockRef, RecoveredBy)>,
     /// The checkpoints that were asked before, newest first.
@@ -165,12 +165,12 @@ pub fn decide<E>(
     damaged: Damaged,
     checkpoints: &[Checkpoint],
     mut look: impl FnMut(Height) -> Result<Option<BlockFacts>, E>,
-) -> Result<Decision, E> {
+) -> Result<Decided, E> {
     let Damaged { chain, oldest, top } = damaged;
     let mut skipped = Vec::new();
     let near = highest(top, oldest, NEAR_BLOCKS_MAX, &mut look)?;
     if let Some(block) = near {
-        return Ok(Decision { saved: Some((block, RecoveredBy::NearBlock)), skipped });
+        return Ok(Decided { saved: Some((block, RecoveredBy::NearBlock)), skipped });
     }
     let mut looks = CHECKPOINT_LOOKS_MAX;
     for checkpoint in checkpoints.iter().rev() {
@@ -183,7 +183,7 @@ pub fn decide<E>(
         if check == CheckpointCheck::Holds {
             let block = BlockRef { height, root: checkpoint.root };
             let saved = Some((block, RecoveredBy::Checkpoint { height, kind }));
-            return Ok(Decision { saved, skipped });
+            return Ok(Decided { saved, skipped });
         }
         let why = SkipReason::DoesNotHold(check);
         skipped.push(SkippedCheckpoint { height: Some(height), why });
@@ -194,11 +194,11 @@ pub fn decide<E>(
             looks -= count;
             if let Some(block) = highest(below, oldest, count, &mut look)? {
                 let saved = Some((block, RecoveredBy::BelowCheckpoint { height, kind }));
-                return Ok(Decision { saved, skipped });
+                return Ok(Decided { saved, skipped });
             }
         }
     }
-    Ok(Decision { saved: None, skipped })
+    Ok(Decided { saved: None, skipped })
 }
 
 /// The highest whole block of the `count` from `top` down.

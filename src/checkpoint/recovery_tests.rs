@@ -37,7 +37,7 @@ fn checkpoint(height: u64) -> Checkpoint {
 
 /// A decision about a chain from genesis to `top` whose blocks are whole where `whole` says so, and
 /// how many of them were looked at.
-fn decided(top: u64, checkpoints: &[Checkpoint], whole: impl Fn(u64) -> bool) -> (Decision, usize) {
+fn decided(top: u64, checkpoints: &[Checkpoint], whole: impl Fn(u64) -> bool) -> (Decided, usize) {
     let mut looks = 0;
     let damaged = Damaged { chain: CHAIN, oldest: Height::GENESIS, top: h(top) };
     let decision = decide(damaged, checkpoints, |height| {

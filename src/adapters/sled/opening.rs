@@ -179,7 +179,9 @@ impl Opening<'_> {
         }
         if recovering {
             index.end_recovery().map_err(failed)?;
-        } else {
+        }
+        // What was cut on purpose was not left by a crash.
+        if !cutting && !recovering {
             tail.report(head.height, cut);
         }
         Ok(Opened { head: tail.head, index, reader, writer, oldest, recovery })

@@ -15,7 +15,7 @@ use super::{
     segments::SegmentReader,
 };
 use crate::{
-    checkpoint::{BlockFacts, Damaged, Decision, Recovery, SkipReason, SkippedCheckpoint, decide},
+    checkpoint::{BlockFacts, Damaged, Decided, Recovery, SkipReason, SkippedCheckpoint, decide},
     ports::Journal as _,
     types::Height,
 };
@@ -59,7 +59,7 @@ impl Opening<'_> {
                 Ok((_, block)) => Ok(Some(BlockFacts::of(&block))),
                 Err(damage) => self.unless_unreadable(damage).map(|_| None),
             });
-        let Decision { saved, mut skipped } = decision?;
+        let Decided { saved, mut skipped } = decision?;
         skipped.extend(unreadable.iter().map(|error| SkippedCheckpoint {
             height: None,
             why: SkipReason::Damaged(in_full(error)),

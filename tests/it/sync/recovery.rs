@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,6 @@ use alys_sync::{
     ports::{BlockSource as _, Journal as _},
     types::{BlockRoot, Height},
 };
-use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -192,74 +190,4 @@ async fn paused_sync_is_paused_when_its_node_is_started_again() {
     let node = TestNode::open(dir.path(), &chain, settings(&server)).await;
     assert_eq!(node.node.go_on().await.unwrap(), RunState::Idle, "it was told to stop");
     node.stop().await;
-}
-
-/// Damages a file of a closed directory somehow.
-fn mutate(dir: &Path, chance: &mut StdRng) -> String {
-    let files = [bodies(dir), dir.join("index/db"), dir.join("index/conf")];
-    let file = &files[[0, 0, 0, 1, 1, 1, 1, 2][chance.random_range(0..8)]];
-    let mut bytes = fs::read(file).unwrap();
-    let length = bytes.len();
-    // Where the newest is, every second time.
-    let lowest = if chance.random() { length.saturating_sub(4_096) } else { 0 };
-    let what = match chance.random_range(0..4) {
-        0 => {
-            let at = chance.random_range(lowest..length);
-            bytes[at] ^= chance.random_range(1..=u8::MAX);
-            format!("byte {at}")
-        }
-        1 => {
-            let end = chance.random_range(lowest..length);
-            bytes.truncate(end);
-            format!("cut at {end}")
-        }
-        2 => {
-            let at = chance.random_range(lowest..length);
-            let end = (at + chance.random_range(1..100_000)).min(length);
-            bytes[at..end].fill(0);
-            format!("zeroes {at}..{end}")
-        }
-        _ => {
-            for _ in 0..64 {
-                let at = chance.random_range(lowest..length);
-                bytes[at] = chance.random();
-            }
-            "64 bytes".to_owned()
-        }
-    };
-    fs::write(file, bytes).unwrap();
-    format!("{what} of {length} in {}", file.display())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn mutated_stores_open_at_a_block_of_the_chain_or_are_refused_and_never_panic() {
-    let runs: u64 = std::env::var("STORE_RUNS").map_or(24, |runs| runs.parse().unwrap());
-    let (chain, dir) = (golden(), synced_dir().await);
-    let (mut opened, mut longest) = (0, Duration::ZERO);
-    for seed in 0..runs {
-        let copy = tempfile::tempdir().unwrap();
-        copy_dir(dir.path(), copy.path());
-        let what = mutate(copy.path(), &mut StdRng::seed_from_u64(seed));
-        let (spec, began) = (Arc::clone(&chain), Instant::now());
-        let path = copy.path().to_path_buf();
-        let outcome = tokio::task::spawn_blocking(move || {
-            ChainStore::open_recovering(&path, &spec.genesis, StoreOptions::default())
-        });
-        let outcome = outcome.await.unwrap_or_else(|error| panic!("seed {seed}: {what}: {error}"));
-        longest = longest.max(began.elapsed());
-        let Ok((store, _)) = outcome else { continue };
-        opened += 1;
-        let head = store.head();
-        let raw = &chain.blocks[usize::try_from(head.height.get()).unwrap()];
-        let read = store.read(head.height, 1, 0).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(read, std::slice::from_ref(raw), "seed {seed}: {what}");
-        let journal = store.records().unwrap();
-        for checkpoint in journal.checkpoints().unwrap().0 {
-            let raw = &chain.blocks[usize::try_from(checkpoint.height.get()).unwrap()];
-            let block = alys_sync::wire::block::EncodedBlock::decode(raw.clone()).unwrap();
-            assert_eq!(checkpoint.root, block.root(), "seed {seed}: {what}");
-        }
-    }
-    println!("{opened} of {runs} opened, the longest took {longest:?}");
-    assert!(opened > runs / 2, "{opened} of {runs}");
 }
