@@ -289,7 +289,7 @@ fn checkpoint_store(shared: &Shared, children: &Children) -> ChildSpec {
         (CheckpointStore, CheckpointArgs { journal, chain, ..args.clone() })
     };
     watched(Child::CheckpointStore, &children.checkpoint, factory)
-        .ready_when(move || handover.clone().is_free())
+        .ready_when(move || handover.clone().freed())
         .on_exit(never_into_a_broken_store)
 }
 
@@ -351,7 +351,7 @@ fn block_importer(shared: &Shared, children: &Children, gate: ImportGate) -> Chi
     let factory =
         move || (BlockImporter, ImporterArgs { chain: lender.lend(&args.chain), ..args.clone() });
     watched(Child::BlockImporter, &children.importer, factory)
-        .ready_when(move || handover.clone().is_free())
+        .ready_when(move || handover.clone().freed())
         .on_exit(never_into_a_broken_store)
 }
 

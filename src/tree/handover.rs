@@ -21,7 +21,7 @@ impl Handover {
     }
 
     /// Waits until nobody of an earlier incarnation uses what it was lent. Cancel-safe.
-    pub(super) async fn is_free(self) {
+    pub(super) async fn freed(self) {
         while let Some(loan) = self.first() {
             loan.given_back().await;
             // Incarnations start one at a time, so the first is still the first.

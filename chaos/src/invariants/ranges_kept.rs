@@ -6,9 +6,10 @@
 //! wait until the links are through with those below: that they are not forgotten shows in the end
 //! of the sync.
 //!
-//! Time does not count while nobody could be asked: no peer is usable, or one is being asked of
-//! which chain it is, as each is when it connects or when reputation starts anew; over a slow link
-//! that takes seconds. Nor while another child hangs unnoticed.
+//! Time does not count while nobody could be asked: no peer is usable, all are silent, or one is
+//! being asked of which chain it is, as each is when it connects or when reputation starts anew; or
+//! the node looks for the height of the network, as a coordinator that starts anew does. Over a
+//! slow link either takes seconds. Nor does it count while another child hangs unnoticed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -95,6 +96,10 @@ pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
 #[derive(Default)]
 struct Peers {
     usable: usize,
+    /// Whether the node looks for the height of the network: the scheduler may have no window.
+    discovering: bool,
+    /// Whether the node takes its own link for cut: all peers are silent.
+    cut: bool,
     /// Requests for block 1, which tells of which chain a peer is: it is asked for nothing else
     /// before.
     checks: BTreeSet<u64>,
@@ -102,12 +107,16 @@ struct Peers {
 
 impl Peers {
     fn can_be_asked(&self) -> bool {
-        self.usable > 0 && self.checks.is_empty()
+        self.usable > 0 && !self.discovering && !self.cut && self.checks.is_empty()
     }
 
     fn take_in(&mut self, event: &Event) {
         match event {
-            Event::Status { usable_peers, .. } => self.usable = *usable_peers,
+            Event::Partition { told } => self.cut = *told,
+            Event::Status { usable_peers, phase, .. } => {
+                self.usable = *usable_peers;
+                self.discovering = *phase == "discovering";
+            }
             Event::Asked { request, range, .. } if range.last() == Height::new(1) => {
                 self.checks.insert(*request);
             }

@@ -118,10 +118,10 @@ fn peers(rng: &mut StdRng, blocks: u64) -> Vec<PeerPlan> {
     roles.into_iter().map(|role| PeerPlan { role, seed: rng.random(), speed: speed(rng) }).collect()
 }
 
-/// From a bad mobile line to a fair one: the sync takes seconds, so that blows and faults meet it
+/// From a bad mobile line to a poor one: the sync takes seconds, so that blows and faults meet it
 /// at work.
 fn speed(rng: &mut StdRng) -> LinkSpeed {
-    LinkSpeed { delay: millis(rng, 1, 150), bytes_per_second: rng.random_range(15_000..=400_000) }
+    LinkSpeed { delay: millis(rng, 1, 150), bytes_per_second: rng.random_range(15_000..=150_000) }
 }
 
 fn other_role(rng: &mut StdRng, blocks: u64) -> Role {
@@ -174,16 +174,16 @@ fn blows(rng: &mut StdRng, victim: Child, blocks: u64) -> Vec<Blow> {
     blows
 }
 
-/// One in each way, in the first two thirds of the chain. It hangs last, as the sync may end before
+/// One in each way, in the first half of the chain. It hangs last, as the sync may end before
 /// that is noticed.
 fn on_the_victim(rng: &mut StdRng, child: Child, blocks: u64) -> Vec<Blow> {
     let mut ways = [Way::Kill, Way::Panic, Way::Fail];
     ways.shuffle(rng);
-    let sixth = blocks / 6;
+    let eighth = blocks / 8;
     let ways = ways.into_iter().chain([Way::Hang]);
     let blow = |(at, way)| {
-        let height = Height::new(sixth * at + rng.random_range(0..=sixth));
-        Blow { child, way, height, pause: millis(rng, 0, 150), at_work: true }
+        let height = Height::new(eighth * at + rng.random_range(0..=eighth));
+        Blow { child, way, height, pause: millis(rng, 0, 50), at_work: true }
     };
     (0..).zip(ways).map(blow).collect()
 }
