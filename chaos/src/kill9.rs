@@ -8,34 +8,18 @@
 //! Of what a kill does not do: the machine stays up, so what was written and not synced survives.
 //! That promises come after the syncs is therefore looked at by itself, in one sync under `strace`.
 
-mod node;
 mod syncs;
 
-use std::{
-    error::Error,
-    ffi::OsString,
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
-use alys_sync::{
-    adapters::sled::{ChainStore, OpenError, StoreOptions},
-    ports::{BlockSource as _, ChainError},
-    types::{Height, Multiaddr},
-    wire::chain_file::{ChainFileError, ChainFileReader},
-};
-use bytes::Bytes;
+use alys_sync::types::Height;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
-use self::{node::Said, syncs::Noted};
-use crate::processes::{PrepareError, ProcessError, prepared::Prepared, process::Process, server};
-
-/// Blocks read from a store at once. Unit: blocks.
-const READ_BLOCKS: usize = 512;
+use self::syncs::Noted;
+pub(crate) use self::syncs::{can_trace, failing_at};
+use crate::processes::{SceneError, process::Process, scene::Scene, sync_node::Said};
 
 /// How long a restarted node may take until it downloads. Unit: time. Source: the product's
 /// promise.
@@ -53,60 +37,6 @@ pub struct Kill9Options {
     pub seed: u64,
     /// Blocks of the chain; at least 1.
     pub blocks: u64,
-}
-
-/// Why nothing was found out.
-#[derive(Debug, thiserror::Error)]
-pub enum Kill9Error {
-    /// There is nothing to work on.
-    #[error("the runs cannot be prepared")]
-    Prepare(#[from] PrepareError),
-    /// A process is of no use.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// The disk.
-    #[error("the files cannot be read or written")]
-    Io(#[from] io::Error),
-    /// The chain file is broken.
-    #[error("the chain file is broken")]
-    ChainFile(#[from] ChainFileError),
-    /// A node says nothing of what it has.
-    #[error("a node said {said:?} before it said what it has")]
-    Unexpected {
-        /// What it said.
-        said: Option<String>,
-    },
-}
-
-/// A process of these runs, as it is started.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Kill9RoleArgs {
-    /// Where the files are
-    #[arg(long)]
-    dir: PathBuf,
-    /// The node's store; without it, this is the server
-    #[arg(long, requires = "peer")]
-    store: Option<PathBuf>,
-    /// Whom the node syncs from
-    #[arg(long)]
-    peer: Option<Multiaddr>,
-}
-
-/// Plays the server or the node, until standard input ends.
-///
-/// # Errors
-/// Whatever keeps the process from playing it.
-pub fn play(args: &Kill9RoleArgs) -> Result<(), Box<dyn Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let played = runtime.block_on(async {
-        match args.store.as_deref().zip(args.peer.clone()) {
-            Some((store, peer)) => node::play(&args.dir, store, peer).await,
-            None => server::play(&args.dir).await,
-        }
-    });
-    // A thread that waits for standard input cannot be waited for.
-    runtime.shutdown_background();
-    played
 }
 
 /// When a node is killed.
@@ -192,46 +122,27 @@ impl Kill9Report {
 /// Kills, restarts, compares. `done` is called after each run.
 ///
 /// # Errors
-/// [`Kill9Error`]. A broken bound is none: it is in the report.
+/// [`SceneError`]. A broken bound is none: it is in the report.
 pub async fn run_kill9(
     options: Kill9Options,
     done: impl Fn(&KillRun),
-) -> Result<Kill9Report, Kill9Error> {
+) -> Result<Kill9Report, SceneError> {
     let begun = Instant::now();
-    let dir = tempfile::tempdir()?;
-    let prepared = Prepared::make(dir.path(), options.blocks, 1)?;
-    let chain = read_chain(&prepared.chain_file())?;
-    let arguments = arguments(dir.path(), &[]);
-    let (server, peer): (_, Multiaddr) = Process::start("server", arguments).await?;
-    let mut scene =
-        Scene { prepared, peer, chain, whole: Duration::ZERO, searching: 0, noted: None };
-    scene.look_at_a_whole_sync().await?;
+    let scene = Scene::set(options.blocks).await?;
+    let mut kills = Kills { scene, whole: Duration::ZERO, searching: 0, noted: None };
+    kills.look_at_a_whole_sync().await?;
     let mut runs = Vec::new();
     for seed in options.seed..options.seed.saturating_add(options.runs) {
-        let run = scene.run(seed).await?;
+        let run = kills.run(seed).await?;
         done(&run);
         runs.push(run);
     }
-    server.stop().await?;
-    Ok(report(runs, scene.noted.as_ref(), begun.elapsed()))
-}
-
-fn arguments(dir: &Path, more: &[OsString]) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec!["kill9-role".into(), "--dir".into(), dir.into()];
-    arguments.extend(more.iter().cloned());
-    arguments
-}
-
-/// All blocks, from genesis on.
-fn read_chain(file: &Path) -> Result<Vec<Bytes>, Kill9Error> {
-    ChainFileReader::new(File::open(file)?).map(|block| Ok(block?)).collect()
+    Ok(report(runs, kills.noted.as_ref(), begun.elapsed()))
 }
 
 /// What all runs share.
-struct Scene {
-    prepared: Prepared,
-    peer: Multiaddr,
-    chain: Vec<Bytes>,
+struct Kills {
+    scene: Scene,
     /// From the start of a node to its last import, in a whole sync.
     whole: Duration,
     /// What a sync without a kill receives beyond the chain: it has to find out how high that is.
@@ -249,20 +160,20 @@ struct Left {
     received_bytes: u64,
 }
 
-impl Scene {
-    async fn look_at_a_whole_sync(&mut self) -> Result<(), Kill9Error> {
-        let store = self.prepared.copy_store("whole")?;
-        let (node, left) = self.leave_alone(self.start(&store, None)?, Instant::now()).await?;
+impl Kills {
+    async fn look_at_a_whole_sync(&mut self) -> Result<(), SceneError> {
+        let store = self.scene.new_store("whole")?;
+        let (node, left) =
+            self.leave_alone(self.scene.start(&store, None, None)?, Instant::now()).await?;
         self.whole = left.imported_after;
         self.searching = self.in_vain(&left);
         node.stop().await?;
         fs::remove_dir_all(&store)?;
-        if !syncs::can_trace() {
+        if !can_trace() {
             return Ok(());
         }
-        let (store, notes) =
-            (self.prepared.copy_store("noted")?, self.prepared.dir().join("notes"));
-        let node = self.start(&store, Some(syncs::noting(&notes)))?;
+        let (store, notes) = (self.scene.new_store("noted")?, self.scene.path("notes"));
+        let node = self.scene.start(&store, None, Some(syncs::noting(&notes)))?;
         let (node, _) = self.leave_alone(node, Instant::now()).await?;
         node.stop().await?;
         fs::remove_dir_all(&store)?;
@@ -270,28 +181,14 @@ impl Scene {
         Ok(())
     }
 
-    /// Starts a node, under `strace` if there are arguments for it.
-    fn start(&self, store: &Path, strace: Option<Vec<OsString>>) -> Result<Process, Kill9Error> {
-        let node = ["--store".into(), store.into(), "--peer".into(), self.peer.to_string().into()];
-        let node = arguments(self.prepared.dir(), &node);
-        let program = std::env::current_exe()?;
-        Ok(match strace {
-            None => Process::run("node", program, node)?,
-            Some(strace) => {
-                let arguments = strace.into_iter().chain([program.into()]).chain(node);
-                Process::run("node", "strace", arguments)?
-            }
-        })
-    }
-
-    async fn run(&self, seed: u64) -> Result<KillRun, Kill9Error> {
+    async fn run(&self, seed: u64) -> Result<KillRun, SceneError> {
         let instant = self.instant(&mut StdRng::seed_from_u64(seed));
-        let store = self.prepared.copy_store("node")?;
+        let store = self.scene.new_store("node")?;
         let promised = self.kill(&store, &instant).await?;
         let begun = Instant::now();
-        let (node, left) = self.leave_alone(self.start(&store, None)?, begun).await?;
+        let (node, left) = self.leave_alone(self.scene.start(&store, None, None)?, begun).await?;
         node.stop().await?;
-        let identical = self.is_whole_chain(&store).await?;
+        let identical = self.scene.is_whole_chain(&store).await?;
         fs::remove_dir_all(&store)?;
         let vain = self.in_vain(&left).saturating_sub(self.searching);
         Ok(KillRun {
@@ -300,7 +197,7 @@ impl Scene {
             promised,
             found: left.found,
             resume_seconds: left.resumed_after.map(|after| after.as_secs_f64()),
-            redownloaded_fraction: vain as f64 / self.bytes_above(Height::GENESIS) as f64,
+            redownloaded_fraction: vain as f64 / self.scene.bytes_above(Height::GENESIS) as f64,
             identical,
         })
     }
@@ -321,13 +218,13 @@ impl Scene {
     }
 
     /// Starts a node and kills it; the last block that it has promised.
-    async fn kill(&self, store: &Path, instant: &KillInstant) -> Result<Height, Kill9Error> {
+    async fn kill(&self, store: &Path, instant: &KillInstant) -> Result<Height, SceneError> {
         let begun = Instant::now();
         let (strace, at) = match instant {
             KillInstant::After(seconds) => (None, Some(Duration::from_secs_f64(*seconds))),
             KillInstant::AtCall(call, nth) => (Some(syncs::killing_at(call, *nth)), None),
         };
-        let mut node = self.start(store, strace)?;
+        let mut node = self.scene.start(store, None, strace)?;
         if let Some(at) = at {
             // What it says meanwhile waits in the pipe.
             sleep_until(begun + at).await;
@@ -337,7 +234,10 @@ impl Scene {
         while let Some(said) = node.hear_until_end::<Said>().await? {
             match said {
                 Said::Opened { height } | Said::Imported { height } => promised = height,
-                Said::Downloads => {}
+                Said::Downloads
+                | Said::Short { .. }
+                | Said::LinkCut { .. }
+                | Said::Ended { .. } => {}
                 // It made fewer calls than in the sync that was looked at.
                 Said::Synced { .. } => node.kill_now()?,
             }
@@ -351,11 +251,16 @@ impl Scene {
         &self,
         mut node: Process,
         begun: Instant,
-    ) -> Result<(Process, Left), Kill9Error> {
+    ) -> Result<(Process, Left), SceneError> {
         let found = match node.hear().await? {
             Said::Opened { height } => height,
-            other @ (Said::Downloads | Said::Imported { .. } | Said::Synced { .. }) => {
-                return Err(Kill9Error::Unexpected { said: Some(format!("{other:?}")) });
+            other @ (Said::Downloads
+            | Said::Imported { .. }
+            | Said::Short { .. }
+            | Said::LinkCut { .. }
+            | Said::Ended { .. }
+            | Said::Synced { .. }) => {
+                return Err(SceneError::Unexpected { said: Some(format!("{other:?}")) });
             }
         };
         let (mut resumed_after, mut imported_after) = (None, begun.elapsed());
@@ -367,53 +272,16 @@ impl Scene {
                     return Ok((node, left));
                 }
                 Said::Imported { .. } => imported_after = begun.elapsed(),
-                Said::Opened { .. } => {}
+                Said::Ended { why } => return Err(SceneError::Unexpected { said: Some(why) }),
+                Said::Opened { .. } | Said::Short { .. } | Said::LinkCut { .. } => {}
             }
         }
     }
 
     /// What a node received that it had, or that it received twice. Unit: bytes.
     fn in_vain(&self, left: &Left) -> u64 {
-        left.received_bytes.saturating_sub(self.bytes_above(left.found))
+        left.received_bytes.saturating_sub(self.scene.bytes_above(left.found))
     }
-
-    fn bytes_above(&self, height: Height) -> u64 {
-        let above = self.chain.iter().zip(0_u64..).filter(|(_, at)| *at > height.get());
-        above.map(|(block, _)| block.len() as u64).sum()
-    }
-
-    /// Whether the store holds the chain, block by block, to its end.
-    async fn is_whole_chain(&self, store: &Path) -> Result<bool, Kill9Error> {
-        let (genesis, store, chain) =
-            (self.prepared.genesis()?, store.to_owned(), self.chain.clone());
-        let compared = tokio::task::spawn_blocking(move || {
-            let store = ChainStore::open(&store, &genesis, StoreOptions::default())?;
-            Ok::<_, Mismatch>(holds(&store, &chain)?)
-        });
-        // A store that cannot be read is not the chain.
-        Ok(matches!(compared.await, Ok(Ok(true))))
-    }
-}
-
-/// Why a store could not be compared.
-#[derive(Debug, thiserror::Error)]
-enum Mismatch {
-    #[error("it does not open")]
-    Open(#[from] OpenError),
-    #[error("it cannot be read")]
-    Read(#[from] ChainError),
-}
-
-fn holds(store: &ChainStore, chain: &[Bytes]) -> Result<bool, ChainError> {
-    let mut at = 0;
-    while at < chain.len() {
-        let blocks = store.read(Height::new(at as u64), READ_BLOCKS, usize::MAX)?;
-        if blocks.is_empty() || chain.get(at..at + blocks.len()) != Some(&blocks) {
-            return Ok(false);
-        }
-        at += blocks.len();
-    }
-    Ok(store.head().height.get() + 1 == chain.len() as u64)
 }
 
 fn report(runs: Vec<KillRun>, noted: Option<&Noted>, took: Duration) -> Kill9Report {

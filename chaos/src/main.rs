@@ -10,11 +10,13 @@ use chaos::{
     byzantine::run_byzantine,
     children::run_all,
     fixture::Fixture,
-    kill9::{self, Kill9Options, KillRun, run_kill9},
+    kill9::{Kill9Options, KillRun, run_kill9},
     links::{self, LinkOptions},
     many::Options,
     partition::run_partition,
     plan::{self, Plan},
+    processes,
+    recovery_table::{RowReport, run_table},
     regret::{RegretOptions, simulate},
     run::{Outcome, run},
     stores::{StoreRun, StoresOptions, run_stores},
@@ -89,6 +91,12 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// Causes the errors of the table of recovery for real, and checks what the node does.
+    RecoveryTable {
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
     /// Damages the files of stores and opens them.
     Stores {
         /// How many stores.
@@ -104,11 +112,11 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
-    /// A process of `kill9`.
+    /// A process of `kill9` and of `recovery-table`.
     #[command(hide = true)]
-    Kill9Role {
+    SyncRole {
         #[command(flatten)]
-        role: kill9::Kill9RoleArgs,
+        role: processes::SyncRoleArgs,
     },
     /// Measures how much of the links of honest peers a sync uses, in virtual time.
     Links {
@@ -244,7 +252,8 @@ fn main() -> ExitCode {
         Scenario::Stores { runs, seed, blocks, json } => {
             damage_stores(StoresOptions { runs, seed, blocks }, json)
         }
-        Scenario::Kill9Role { role } => kill9::play(&role).map(|()| true),
+        Scenario::RecoveryTable { json } => recovery_table(json),
+        Scenario::SyncRole { role } => processes::play(role).map(|()| true),
         Scenario::Links {
             blocks,
             transaction_bytes,
@@ -384,6 +393,20 @@ fn damage_stores(options: StoresOptions, json: bool) -> Result<bool, Box<dyn Err
             eprintln!("{run:?}");
         }
     })?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn recovery_table(json: bool) -> Result<bool, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(run_table(|row: &RowReport| {
+        if !json {
+            eprintln!("{row:#?}");
+        }
+    }))?;
+    for left_out in &report.left_out {
+        eprintln!("left out: {left_out}");
+    }
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.is_kept())
 }

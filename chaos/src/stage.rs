@@ -48,8 +48,9 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// How long children may take to stop. Unit: virtual time.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(30);
 
-/// After the shutdown, timers of stopped actors have this long to notice. Unit: virtual time.
-const TIMERS_END: Duration = Duration::from_secs(1);
+/// After the shutdown, timers of stopped actors have this long to notice. Unit: virtual time, more
+/// than the longest of them.
+const TIMERS_END: Duration = Duration::from_secs(2);
 
 /// Why there is no node to watch.
 #[derive(Debug, thiserror::Error)]

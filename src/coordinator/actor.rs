@@ -83,12 +83,15 @@ struct Before {
     height: Height,
     blocks_processed: u64,
     blocks_failed: u64,
+    /// The highest height that was proven, as far as that was the target.
+    proven: Height,
 }
 
 impl Before {
     fn of(status: &SyncStatus) -> Self {
         let SyncStatus { current_height: height, blocks_processed, blocks_failed, .. } = *status;
-        Self { height, blocks_processed, blocks_failed }
+        let proven = if status.target_given { Height::GENESIS } else { status.target_height };
+        Self { height, blocks_processed, blocks_failed, proven }
     }
 
     /// Blocks processed when the chain has come to `head`: each block counts once, whoever told of
@@ -110,8 +113,9 @@ impl Actor for SyncCoordinator {
     ) -> Result<State, ActorProcessingErr> {
         let selector = Selector::new(args.selection, args.seed);
         let (genesis, head) = (args.chain.genesis(), args.chain.head());
-        let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed);
         let before = Before::of(&args.status.borrow());
+        let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed)
+            .knowing(before.proven);
         let last_checkpoint = args.status.borrow().last_checkpoint;
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
         Ok(State {

@@ -131,6 +131,11 @@ impl Core {
         }
     }
 
+    /// The same after a restart: a majority-signed block proved this height before.
+    pub(super) fn knowing(self, proven: Height) -> Self {
+        Self { proven, ..self }
+    }
+
     pub(super) fn phase(&self) -> &Phase {
         &self.phase
     }

@@ -227,6 +227,21 @@ fn failed_sync_tries_again_and_waits_longer_each_time() {
     assert_eq!(world.phase(), "discovering");
 }
 
+#[test]
+fn target_that_was_proven_before_a_restart_is_downloaded_without_being_proven_again() {
+    let mut world = World::new(&[100]);
+    let settings = DiscoverySettings::default();
+    let selector = Selector::new(SelectionSettings::default(), 1);
+    world.core = Core::new(settings, selector, OURS, block(40), 1).knowing(h(100));
+    let usable: BTreeMap<_, _> =
+        world.heads.keys().map(|peer| (*peer, Standing::default())).collect();
+    let view = PeerView { usable, ..PeerView::default() };
+    let mut effects = world.core.apply(world.now, Event::Peers { view });
+    effects.extend(world.core.command(world.now, Command::Start { target: None }).unwrap());
+    assert!(effects.contains(&Effect::SetWindow { next: h(41), last: h(100) }), "{effects:?}");
+    assert_eq!(world.phase(), "downloading_blocks");
+}
+
 /// Lets time pass until the sync has failed for good; how often it tried again.
 fn fail_for_good(world: &mut World) -> u32 {
     for _ in 0..3_600 {

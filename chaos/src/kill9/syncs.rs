@@ -16,7 +16,7 @@ use std::{
 pub(super) const SYNC_CALLS: [&str; 3] = ["fsync", "fdatasync", "sync_file_range"];
 
 /// Whether there is an `strace` that works here.
-pub(super) fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "true"]);
     let ran = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -36,6 +36,15 @@ pub(super) fn noting(file: &Path) -> Vec<OsString> {
 pub(super) fn killing_at(call: &str, nth: u64) -> Vec<OsString> {
     let trace = format!("trace={call}");
     let inject = format!("inject={call}:signal=KILL:when={nth}");
+    let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    arguments.map(Into::into).into()
+}
+
+/// The arguments of an `strace` that has calls of this name fail, from the `nth` of a thread on, as
+/// a disk makes them that is broken.
+pub(crate) fn failing_at(call: &str, nth: u64) -> Vec<OsString> {
+    let trace = format!("trace={call}");
+    let inject = format!("inject={call}:error=EIO:when={nth}+");
     let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
     arguments.map(Into::into).into()
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -129,14 +130,28 @@ impl Process {
     }
 
     /// Kills it and all that it has started, with SIGKILL. What it said before can still be heard.
-    pub(crate) fn kill_now(&mut self) -> Result<(), ProcessError> {
+    pub(crate) fn kill_now(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::KILL)
+    }
+
+    /// Stops it where it is: its connections and files stay open.
+    pub(crate) fn stop_now(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`Process::stop_now`].
+    pub(crate) fn go_on(&self) -> Result<(), ProcessError> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
         let failed = |source| ProcessError::Io { role: self.role, source };
         // One that has ended and was waited for has no number any more.
         let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) else {
             return Ok(());
         };
-        let Some(group) = rustix::process::Pid::from_raw(pid) else { return Ok(()) };
-        match rustix::process::kill_process_group(group, rustix::process::Signal::KILL) {
+        let Some(group) = Pid::from_raw(pid) else { return Ok(()) };
+        match kill_process_group(group, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(failed(error.into())),
         }
