@@ -6,10 +6,11 @@
 //! wait until the links are through with those below: that they are not forgotten shows in the end
 //! of the sync.
 //!
-//! Time does not count while nobody could be asked: no peer is usable, all are silent, or one is
-//! being asked of which chain it is, as each is when it connects or when reputation starts anew; or
-//! the node looks for the height of the network, as a coordinator that starts anew does. Over a
-//! slow link either takes seconds. Nor does it count while another child hangs unnoticed.
+//! Time does not count while nobody could be asked: no peer is usable, all are silent, all that are
+//! usable have failed and are left alone for a while, or one is being asked of which chain it is,
+//! as each is when it connects or when reputation starts anew; or the node looks for the height of
+//! the network, as one does that knows no target. Over a slow link either takes seconds. Nor does
+//! it count while another child hangs unnoticed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use alys_sync::types::Height;
 use super::{Broken, Facts, Fall, broken, falls};
 use crate::{
     plan::Way,
-    trace::{Event, Stamped},
+    trace::{Event, PeerIndex, Stamped},
 };
 
 const NAME: &str = "ranges_kept";
@@ -29,6 +30,9 @@ const NAME: &str = "ranges_kept";
 /// How long a range that was in flight may be left alone. Unit: virtual time. Source: what was
 /// asked for.
 pub const LEFT_ALONE_MAX: Duration = Duration::from_secs(1);
+
+/// The longest that a peer is left alone after it failed. Unit: virtual time. Source: the policy.
+const SET_BACK_MAX: Duration = Duration::from_secs(15);
 
 /// After the child is back, requests that ended because of it have this long to do so. Unit:
 /// virtual time.
@@ -45,7 +49,8 @@ pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
 }
 
 /// For how long nobody worked on what was in flight at the front when the child fell. For one that
-/// hung, it counts from when that was noticed.
+/// hung, it counts from when that was noticed. Nothing for one that fell soon after another: what
+/// was lost with that one may still be on its way.
 pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
     let fell = events.partition_point(|stamped| stamped.at <= fall.known_at);
     let (before, after) = events.split_at(fell);
@@ -54,14 +59,19 @@ pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
         _ => None,
     });
     let Some(front) = head.max().unwrap_or(facts.start).next() else { return Duration::ZERO };
-    if front > facts.head.height || somebody_hangs(before) {
+    let fell_before = before.iter().rev().any(|stamped| {
+        matches!(stamped.event, Event::Struck { .. })
+            && stamped.at < fall.at
+            && fall.at - stamped.at <= LEFT_ALONE_MAX
+    });
+    if front > facts.head.height || somebody_hangs(before) || fell_before {
         return Duration::ZERO;
     }
     let mut work = Work { front, open: BTreeMap::new(), arrived: false };
     let mut peers = Peers::default();
     for stamped in before {
         work.take_in(&stamped.event);
-        peers.take_in(&stamped.event);
+        peers.take_in(stamped.at, &stamped.event);
     }
     if work.open.is_empty() && !work.arrived {
         return Duration::ZERO;
@@ -69,7 +79,7 @@ pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
     let ends = fall.back_at.unwrap_or(Duration::MAX).saturating_add(AFTERMATH);
     let (mut alone, mut seen) = (Duration::ZERO, fall.known_at);
     for Stamped { at, event } in after {
-        if work.open.is_empty() && peers.can_be_asked() {
+        if work.open.is_empty() && peers.can_be_asked(*at) {
             alone += *at - seen;
         }
         seen = *at;
@@ -83,7 +93,7 @@ pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
         }
         let was_open = !work.open.is_empty();
         work.take_in(event);
-        peers.take_in(event);
+        peers.take_in(*at, event);
         if was_open && work.open.is_empty() && *at > ends {
             // That has other reasons.
             return Duration::ZERO;
@@ -103,24 +113,42 @@ struct Peers {
     /// Requests for block 1, which tells of which chain a peer is: it is asked for nothing else
     /// before.
     checks: BTreeSet<u64>,
+    /// When a reply of a peer failed that was not asked since.
+    failed: BTreeMap<PeerIndex, Duration>,
+    /// When a child last fell: replies that end because of it are given up, and have not failed.
+    fell: Option<Duration>,
 }
 
 impl Peers {
-    fn can_be_asked(&self) -> bool {
-        self.usable > 0 && !self.discovering && !self.cut && self.checks.is_empty()
+    fn can_be_asked(&self, now: Duration) -> bool {
+        let set_back = |failed: &&Duration| now.saturating_sub(**failed) <= SET_BACK_MAX;
+        let set_back = self.failed.values().filter(set_back).count();
+        self.usable > set_back && !self.discovering && !self.cut && self.checks.is_empty()
     }
 
-    fn take_in(&mut self, event: &Event) {
+    fn take_in(&mut self, at: Duration, event: &Event) {
         match event {
             Event::Partition { told } => self.cut = *told,
             Event::Status { usable_peers, phase, .. } => {
                 self.usable = *usable_peers;
                 self.discovering = *phase == "discovering";
             }
-            Event::Asked { request, range, .. } if range.last() == Height::new(1) => {
-                self.checks.insert(*request);
+            Event::Struck { .. } | Event::Hung { .. } | Event::Exited { .. } => {
+                self.fell = Some(at)
             }
-            Event::ReplyOver { request, .. } => drop(self.checks.remove(request)),
+            Event::Asked { peer, request, range } => {
+                self.failed.remove(peer);
+                if range.last() == Height::new(1) {
+                    self.checks.insert(*request);
+                }
+            }
+            Event::ReplyOver { peer, request, whole } => {
+                self.checks.remove(request);
+                let given_up = self.fell.is_some_and(|fell| at.saturating_sub(fell) <= AFTERMATH);
+                if !whole && !given_up {
+                    self.failed.insert(*peer, at);
+                }
+            }
             _ => {}
         }
     }

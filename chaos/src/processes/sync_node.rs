@@ -1,5 +1,5 @@
-//! A node as its own process: it says what it has, what it has acknowledged, what it is short of, and
-//! when it is done.
+//! A node as its own process: it says what it has, what it has acknowledged, what it is short of,
+//! and when it is done.
 
 use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
