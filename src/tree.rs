@@ -46,9 +46,8 @@ use crate::{
     importer::{BlockImporter, ImporterArgs, ImporterHandle, ImporterMsg, StoreFailure},
     network::{NetworkArgs, NetworkHandle, NetworkMsg, NetworkOrders, PeerNetworkActor},
     node::Ports,
-    ports::ChainError,
     reputation::{PeerReputation, ReputationArgs, ReputationHandle, ReputationMsg},
-    resilience::{GuardedSource, NetworkSlot, PeerCaller, Prober},
+    resilience::{ErrorClass, GuardedSource, NetworkSlot, PeerCaller, Prober, Step},
     resources::{ImportGate, ResourceArgs, ResourceMonitor, ResourceMsg},
     scheduler::{DownloadScheduler, SchedulerArgs, SchedulerHandle, SchedulerMsg},
     validation::{Meter, ValidatorArgs, ValidatorHandle, ValidatorMsg, ValidatorPool},
@@ -395,13 +394,10 @@ fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> Chi
 fn never_into_a_broken_store(exit: &ChildExit) -> Directive {
     let store = exit.downcast_ref::<StoreFailure>().map(|failure| &failure.0);
     let journal = exit.downcast_ref::<JournalFailure>().map(|failure| &failure.0);
-    match store.or(journal) {
-        None | Some(ChainError::NotNext { .. } | ChainError::OutOfRange { .. }) => {
-            Directive::ByRestartKind
-        }
-        Some(ChainError::Corrupt(_) | ChainError::Io { .. } | ChainError::Poisoned) => {
-            Directive::Escalate
-        }
+    let class = store.or(journal).map(ErrorClass::of_store);
+    match class.and_then(|class| class.steps().first()) {
+        Some(Step::Stop) => Directive::Escalate,
+        Some(_) | None => Directive::ByRestartKind,
     }
 }
 

@@ -65,6 +65,7 @@ const PURE: &[&str] = &[
     "src/reputation/score.rs",
     "src/reputation/settings.rs",
     "src/reputation/view.rs",
+    "src/resilience/recovery.rs",
     "src/resources/settings.rs",
     "src/resources/watch.rs",
     "src/resilience/partition.rs",

@@ -39,3 +39,20 @@ fn damaged_store_is_opened_as_far_as_it_is_whole_or_refused_and_never_trusted() 
     assert!(count("refused") > 0 && count("opened") > 0, "{report}");
     assert!(count("opened") > count("opened_whole"), "no damage cut a chain: {report}");
 }
+
+#[test]
+fn errors_of_disk_and_peer_are_recovered_from_as_the_table_says() {
+    let ran = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(["recovery-table", "--json"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let last = said.lines().last().unwrap_or_default();
+    assert!(ran.status.success(), "{last}\n{}", String::from_utf8_lossy(&ran.stderr));
+    let report: Value = serde_json::from_str(last).unwrap();
+    for left_out in report["left_out"].as_array().unwrap() {
+        eprintln!("SKIPPED: {left_out}");
+    }
+    let rows = report["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["kept"] == true && row["completed"] == true), "{report}");
+}

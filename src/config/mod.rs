@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    reputation, resources::ResourceSettings, scheduler, selection::SelectionSettings, types::Height,
+    reputation,
+    resilience::{REDIAL, REDIAL_WHILE_CUT, SYNC_AGAIN},
+    resources::ResourceSettings,
+    scheduler,
+    selection::SelectionSettings,
+    types::Height,
 };
 
 /// The least memory that a process may be limited to. Unit: bytes. Source: a node that syncs
@@ -111,9 +116,9 @@ impl Default for PeerSettings {
     fn default() -> Self {
         Self {
             bootnodes: Vec::new(),
-            redial_first: Duration::from_secs(1),
-            redial_max: Duration::from_secs(30),
-            redial_cut_max: Duration::from_secs(2),
+            redial_first: REDIAL.first,
+            redial_max: REDIAL.longest,
+            redial_cut_max: REDIAL_WHILE_CUT.longest,
             discovered_max: 64,
         }
     }
@@ -124,8 +129,8 @@ impl Default for DiscoverySettings {
         Self {
             interval: Duration::from_secs(1),
             attempts_max: 30,
-            retry_first: Duration::from_secs(60),
-            recovery_attempts_max: 5,
+            retry_first: SYNC_AGAIN.first,
+            recovery_attempts_max: SYNC_AGAIN.most.unwrap_or(u32::MAX),
             probe_deadline: Duration::from_secs(5),
             probe_peers: 4,
         }

@@ -13,31 +13,23 @@ use std::{
 
 use super::{
     breaker::{Breaker, BreakerSettings, BreakerState, CallEnd, Pass},
+    recovery::{BREAKER_FAILURES, BREAKER_OPEN},
     retry::Pauses,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{ports::Clock, types::PeerId};
 
-/// When a peer's breaker opens. A failure costs up to a deadline (2 to 8 s) and the blocks asked
-/// for, so five of them cost about half a minute. Fewer: a short trouble costs a good peer five
-/// minutes. More: a dead one holds up what it is asked for. The share is for peers that answer now
-/// and then: from three quarters on, asking costs more than it brings.
+/// When a peer's breaker opens. The share is for peers that answer now and then: from three
+/// quarters on, asking costs more than it brings.
 const PEER_SETTINGS: BreakerSettings = BreakerSettings {
-    failures_in_row: 5,
+    failures_in_row: BREAKER_FAILURES,
     window: 20,
     window_least: 10,
     window_within: Duration::from_secs(60),
     failed_share: 750,
     early_every: EARLY_EVERY,
 };
-
-/// How long a peer's breaker stays open at first. Source: the requirements. Too low: a dead peer is
-/// asked again and again. Too high: one that was repaired stays unused.
-const OPEN_FIRST: Duration = Duration::from_secs(300);
-
-/// How long at most. Unit: time. Source: as long as a first ban. Too low and too high as above.
-const OPEN_MAX: Duration = Duration::from_secs(3_600);
 
 /// Between two probes of one peer before their time, and how long callers wait before they ask
 /// again. Too low: dead peers are asked all the time while nobody delivers. Too high: a node whose
@@ -134,7 +126,7 @@ pub(super) struct PeerBreakers {
 impl PeerBreakers {
     /// All closed. `seed` decides what is left to chance.
     pub(super) fn new(clock: Arc<dyn Clock>, seed: u64) -> Self {
-        let pauses = Pauses::new(OPEN_FIRST, OPEN_MAX, seed);
+        let pauses = Pauses::new(BREAKER_OPEN.first, BREAKER_OPEN.longest, seed);
         let book = Book { entries: BTreeMap::new(), pauses, totals: BreakerTotals::default() };
         Self { clock, book: Mutex::new(book) }
     }

@@ -88,7 +88,7 @@ async fn dropped_ticket_is_no_news_and_frees_the_place_of_a_probe() {
     (0..20).for_each(|_| drop(breakers.admit(peer(1))));
     assert_eq!(breakers.status()[0].failures_in_row, 0);
     fail(&breakers, peer(1), 5);
-    advance(OPEN_FIRST).await;
+    advance(BREAKER_OPEN.first).await;
     for _ in 0..3 {
         let probe = breakers.admit(peer(1)).expect("free");
         assert!(probe.is_probe());

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracing::Span;
 
-use super::breaker::BreakerState;
+use super::{breaker::BreakerState, recovery::ErrorClass};
 use crate::{
     ports::{Clock, RequestError},
     types::{HeightRange, PeerId},
@@ -39,6 +39,7 @@ impl CallSpan {
             first_block_ms = tracing::field::Empty,
             outcome = tracing::field::Empty,
             error = tracing::field::Empty,
+            error_class = tracing::field::Empty,
             otel.status_code = tracing::field::Empty,
         );
         let begun = clock.now();
@@ -67,6 +68,9 @@ impl CallSpan {
     pub(super) fn failed(&mut self, error: &RequestError) {
         self.outcome = "failed";
         self.span.record("error", tracing::field::display(error));
+        if let Some(class) = ErrorClass::of_request(error) {
+            self.span.record("error_class", class.name());
+        }
         // By this field collectors know a span that failed.
         self.span.record("otel.status_code", "error");
     }

@@ -12,6 +12,7 @@ mod guarded_source;
 mod limit;
 mod partition;
 mod probe;
+mod recovery;
 mod retry;
 
 pub use breaker::BreakerState;
@@ -22,4 +23,8 @@ pub use limit::{Allowance, QUOTA_PERIOD};
 pub(crate) use limit::{Cost, Quota};
 pub use partition::{CutSign, LinkCut, LinkNews, LinkWatch, Traffic};
 pub use probe::{ProbeAnswer, Prober, ProvenBlock};
+pub use recovery::{
+    ASK_AGAIN, BREAKER_FAILURES, BREAKER_OPEN, CHECK_AGAIN, ErrorClass, LIES_MAX, RECOVERY_TABLE,
+    REDIAL, REDIAL_WHILE_CUT, RecoveryRow, SYNC_AGAIN, Step, Tries,
+};
 pub(crate) use retry::Pauses;

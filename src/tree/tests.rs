@@ -23,8 +23,8 @@ use crate::{
     },
     node::{Node, StopError},
     ports::{
-        BlockSource, InlineCompute, NetworkError, NetworkEvents, NetworkStarter, OsEntropy,
-        PeerNetwork, ResourceSample, SystemClock,
+        BlockSource, ChainError, InlineCompute, NetworkError, NetworkEvents, NetworkStarter,
+        OsEntropy, PeerNetwork, ResourceSample, SystemClock,
     },
     types::{BlockRef, BlockRoot, Height},
 };

@@ -6,14 +6,9 @@ use super::{Action, PeerBook};
 use crate::{
     ports::RequestError,
     reputation::{PeerState, ban::BanReason},
-    resilience::ProbeAnswer,
+    resilience::{CHECK_AGAIN, ProbeAnswer},
     types::{BlockRoot, PeerId},
 };
-
-/// First pause before a peer that did not answer the check is checked again; doubles.
-pub(super) const CHECK_AGAIN_FIRST: Duration = Duration::from_millis(500);
-/// Longest such pause.
-pub(super) const CHECK_AGAIN_MAX: Duration = Duration::from_secs(15);
 
 impl PeerBook {
     /// Peers whose chain is to be checked now. Each is returned once, until its check is
@@ -59,9 +54,9 @@ impl PeerBook {
                 record.state = PeerState::Unsupported;
             }
             ProbeAnswer::Fault { .. } | ProbeAnswer::Failed(_) | ProbeAnswer::NoVerdict => {
-                let pause = CHECK_AGAIN_FIRST.saturating_mul(1 << record.check_failures.min(16));
+                let pause = CHECK_AGAIN.first.saturating_mul(1 << record.check_failures.min(16));
                 record.check_failures = record.check_failures.saturating_add(1);
-                record.check_at = now + pause.min(CHECK_AGAIN_MAX);
+                record.check_at = now + pause.min(CHECK_AGAIN.longest);
             }
         }
         None

@@ -11,13 +11,11 @@ use crate::{
         evidence::EvidenceKind,
         score::{Mass, Part},
     },
+    resilience::LIES_MAX,
     types::{BlockRoot, Height, PeerId},
 };
 
-/// Bad pieces of replies after which a provable liar is out. One could be a broken memory cell;
-/// three are not. Too low: a fluke bans. Too high: more is verified in vain.
-pub(super) const LIES_MAX: u32 = 3;
-/// The same for a peer under probation.
+/// [`LIES_MAX`] of a peer under probation.
 const LIES_ON_PROBATION_MAX: u32 = 1;
 /// Behaviour under which one more misuse of our server puts a peer out. Unit: thousandths. Source:
 /// more than four misuses that are not forgotten. Too low: a flood lasts longer. Too high: one bug

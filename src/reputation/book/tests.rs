@@ -4,18 +4,13 @@ mod evidence;
 mod invariants;
 mod memory;
 
-use super::{
-    checks::{CHECK_AGAIN_FIRST, CHECK_AGAIN_MAX},
-    evidence::LIES_MAX,
-    memory::REMEMBERED_MAX,
-    *,
-};
+use super::{memory::REMEMBERED_MAX, *};
 use crate::{
     consensus::BlockFault,
     doubles::peer,
     ports::{Misuse, RequestError},
     reputation::{BanReason, CleanReply, Evidence, ScoreWeights},
-    resilience::{ProbeAnswer, ProvenBlock},
+    resilience::{CHECK_AGAIN, LIES_MAX, ProbeAnswer, ProvenBlock},
     types::{BlockRef, Height},
     validation::{Fault, ReplyFault},
     wire::block::BlockError,

@@ -10,7 +10,7 @@ use super::{
     ArrivedPiece, EndedReply, PeerWork, ReplyEnd, allocation::Allotment, patience::Patience,
     peer_rate::PeerRate,
 };
-use crate::{flow::RequestId, scheduler::Settings, types::Height};
+use crate::{flow::RequestId, resilience::ASK_AGAIN, scheduler::Settings, types::Height};
 
 /// First request to a peer nobody knows. Unit: blocks. Enough to tell a full server from a
 /// one-block server. Too low: one more round trip before full speed. Too high: a liar or a silent
@@ -35,11 +35,6 @@ const FULL_REPLIES_TO_GROW_SMALL: u32 = 16;
 /// How long a peer that had nothing at a height is not asked there again. Unit: time. About a
 /// slot: by then its head may have moved.
 const LACKS_FOR: Duration = Duration::from_secs(2);
-/// First pause after a failed request; doubles with each failure in a row.
-const PAUSE_FIRST: Duration = Duration::from_millis(250);
-/// Longest pause after failures. Too low: a dead peer costs a deadline often. Too high: a peer
-/// that came back is idle for long.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Pause of a peer that another was quicker than at the front. Unit: time. Too low: it gets the
 /// next front too. Too high: one lost packet costs a good peer's time.
 const PAUSE_LATE: Duration = Duration::from_secs(1);
@@ -195,7 +190,10 @@ impl PeerLoad {
             ReplyEnd::Failed if self.failed_at.is_some_and(|failed_at| sent_at <= failed_at) => {}
             ReplyEnd::Failed => {
                 self.failed_at = Some(now);
-                let pause = PAUSE_FIRST.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
+                let pause = ASK_AGAIN
+                    .first
+                    .saturating_mul(1 << self.failures.min(16))
+                    .min(ASK_AGAIN.longest);
                 self.failures += 1;
                 if self.failures > 1 {
                     // What it was asked for before may still be on its way, and keep what it is
@@ -244,7 +242,8 @@ impl PeerLoad {
     /// Another peer was asked for the same later, and was first: ask it for no more for a moment;
     /// for longer each time if it never delivered anything.
     pub(super) fn was_late(&mut self, now: Duration) {
-        let pause = PAUSE_LATE.saturating_mul(1 << self.late_unproven.min(16)).min(PAUSE_MAX);
+        let pause =
+            PAUSE_LATE.saturating_mul(1 << self.late_unproven.min(16)).min(ASK_AGAIN.longest);
         if !self.proven {
             self.late_unproven += 1;
         }
@@ -253,6 +252,6 @@ impl PeerLoad {
 
     /// Its blocks did not fit our chain: prefer others for a while.
     pub(super) fn set_back(&mut self, now: Duration) {
-        self.pause(now, PAUSE_MAX);
+        self.pause(now, ASK_AGAIN.longest);
     }
 }

@@ -74,6 +74,7 @@ macro_rules! struck {
 
 struck! {
     [Way::Kill, Way::In(Strike::Panic), Way::In(Strike::Fail)];
+    struck_resource_monitor_comes_back_and_the_sync_completes: ResourceMonitor,
     struck_checkpoint_store_comes_back_and_the_sync_completes: CheckpointStore,
     struck_peer_reputation_comes_back_and_the_sync_completes: PeerReputation,
     struck_validator_pool_comes_back_and_the_sync_completes: ValidatorPool,
@@ -85,6 +86,7 @@ struck! {
 
 struck! {
     [Way::In(Strike::Hang)];
+    hung_resource_monitor_is_noticed_and_the_sync_completes: ResourceMonitor,
     hung_checkpoint_store_is_noticed_and_the_sync_completes: CheckpointStore,
     hung_peer_reputation_is_noticed_and_the_sync_completes: PeerReputation,
     hung_validator_pool_is_noticed_and_the_sync_completes: ValidatorPool,

@@ -6,6 +6,7 @@ mod follow;
 mod killed_children;
 mod known_peers;
 mod recovery;
+mod resources;
 mod restart;
 #[cfg(feature = "quic")]
 mod transports;

@@ -69,13 +69,13 @@ fn failed_checks_are_repeated_after_pauses_that_double_to_a_limit() {
     for _ in 0..100 {
         assert_eq!(book.due_checks(now), [peer]);
         book.checked(now, peer, ProbeAnswer::NoVerdict);
-        now += CHECK_AGAIN_MAX;
+        now += CHECK_AGAIN.longest;
     }
     book.disconnected(now, peer);
     book.connected(now, peer, address());
     assert_eq!(book.due_checks(now), [peer], "a new connection is not made to wait");
     book.checked(now, peer, ProbeAnswer::NoVerdict);
-    assert_eq!(book.due_checks(now + CHECK_AGAIN_FIRST), [peer], "nor are its pauses long");
+    assert_eq!(book.due_checks(now + CHECK_AGAIN.first), [peer], "nor are its pauses long");
 }
 
 #[test]
