@@ -72,7 +72,7 @@ pub struct DiscoverySettings {
     /// Attempts before the sync is failed for want of peers.
     pub attempts_max: u32,
     /// First pause of a failed sync before it tries again; doubles with each failure in a row up to
-    /// sixteen times as long, and half of it is left to chance. Too low: whoever failed is asked
+    /// sixteen minutes, and half of it is left to chance. Too low: whoever failed is asked
     /// for nothing. Too high: a passing trouble is felt long after.
     pub retry_first: Duration,
     /// How often a failed sync tries again by itself before it waits for another peer or for a

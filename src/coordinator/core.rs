@@ -13,7 +13,7 @@ use crate::{
     config::DiscoverySettings,
     ports::RequestError,
     reputation::PeerView,
-    resilience::{Pauses, ProbeAnswer},
+    resilience::{Pauses, ProbeAnswer, SYNC_AGAIN},
     selection::Selector,
     types::{BlockRef, BlockRoot, Height, PeerId},
 };
@@ -37,8 +37,6 @@ const SETTLE_INTERVALS: u32 = 1;
 /// Intervals after which peers that are still being checked or asked hold nothing up: a hostile
 /// one could do that for ever. Too low: as above. Too high: such a peer delays production.
 const SETTLE_INTERVALS_MAX: u32 = 5;
-/// Longest pause of a failed sync, as a multiple of the first.
-const RETRY_GROWTH_MAX: u32 = 16;
 
 /// What happened.
 #[derive(Debug)]
@@ -107,9 +105,8 @@ impl Core {
         head: BlockRef,
         seed: u64,
     ) -> Self {
-        let pause_max = settings.retry_first.saturating_mul(RETRY_GROWTH_MAX);
         Self {
-            pauses: Pauses::new(settings.retry_first, pause_max, seed),
+            pauses: Pauses::new(settings.retry_first, SYNC_AGAIN.longest, seed),
             settings,
             genesis,
             phase: Phase::Idle,

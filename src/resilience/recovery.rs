@@ -143,7 +143,7 @@ pub struct RecoveryRow {
     pub class: ErrorClass,
     /// What is done, in this order.
     pub steps: &'static [Step],
-    /// Who acts: children of the tree, the first by deciding.
+    /// Who acts: children of the tree, the first by deciding; or the chain store when it opens.
     pub who: &'static [&'static str],
     /// The section of the runbook that explains what an operator sees of it; none where it is no
     /// matter for one.
@@ -234,7 +234,7 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
     RecoveryRow {
         class: ErrorClass::InconsistentState,
         steps: &[Step::GoBack, Step::AskOperator],
-        who: &["BlockImporter"],
+        who: &["ChainStore"],
         runbook: Some("recovered from a damaged head"),
         tests: &[
             "only_a_checkpoint_saves_a_run_whose_head_and_what_is_near_it_are_gone",

@@ -8,8 +8,7 @@ use super::{Outcome, is_synced, said};
 use crate::processes::{SceneError, scene::Scene, sync_node::Said};
 
 /// What a node does that hears nothing from anybody.
-pub(super) const WAITS: &str =
-    "it says that its link is cut, blames nobody, and goes on with the first answer";
+pub(super) const WAITS: &str = "it says that its link is cut, and goes on with the first answer";
 
 /// How long the peer is stopped. Unit: time. Source: longer than it takes to tell, and than
 /// connections are kept.
