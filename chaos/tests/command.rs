@@ -1,19 +1,22 @@
 //! Short runs over real files and processes, through the command.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::process::Command;
 
 use serde_json::Value;
 
-#[test]
-fn node_killed_at_any_instant_keeps_what_it_promised_and_comes_to_the_same_head() {
-    let ran = Command::new(env!("CARGO_BIN_EXE_chaos"))
-        .args(["kill9", "--runs", "3", "--blocks", "600", "--json"])
-        .output()
-        .unwrap();
+/// Runs `chaos` with these arguments; its report, if all bounds were kept.
+fn report(arguments: &[&str]) -> Value {
+    let ran = Command::new(env!("CARGO_BIN_EXE_chaos")).args(arguments).output().unwrap();
     let said = String::from_utf8(ran.stdout).unwrap();
     let last = said.lines().last().unwrap_or_default();
     assert!(ran.status.success(), "{last}\n{}", String::from_utf8_lossy(&ran.stderr));
-    let report: Value = serde_json::from_str(last).unwrap();
+    serde_json::from_str(last).unwrap()
+}
+
+#[test]
+fn node_killed_at_any_instant_keeps_what_it_promised_and_comes_to_the_same_head() {
+    let report = report(&["kill9", "--runs", "3", "--blocks", "600", "--json"]);
     assert_eq!(report["resumed"], 3, "{report}");
     assert_eq!(report["heads_identical"], 3, "{report}");
     assert_eq!(report["lost_acknowledged"], 0, "{report}");
@@ -26,14 +29,7 @@ fn node_killed_at_any_instant_keeps_what_it_promised_and_comes_to_the_same_head(
 
 #[test]
 fn damaged_store_is_opened_as_far_as_it_is_whole_or_refused_and_never_trusted() {
-    let ran = Command::new(env!("CARGO_BIN_EXE_chaos"))
-        .args(["stores", "--runs", "60", "--blocks", "200", "--json"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8(ran.stdout).unwrap();
-    let last = said.lines().last().unwrap_or_default();
-    assert!(ran.status.success(), "{last}\n{}", String::from_utf8_lossy(&ran.stderr));
-    let report: Value = serde_json::from_str(last).unwrap();
+    let report = report(&["stores", "--runs", "60", "--blocks", "200", "--json"]);
     assert_eq!((&report["panics"], &report["bad_trusted"]), (&Value::from(0), &Value::from(0)));
     let count = |name: &str| report[name].as_u64().unwrap();
     assert!(count("refused") > 0 && count("opened") > 0, "{report}");
@@ -42,14 +38,7 @@ fn damaged_store_is_opened_as_far_as_it_is_whole_or_refused_and_never_trusted() 
 
 #[test]
 fn errors_of_disk_and_peer_are_recovered_from_as_the_table_says() {
-    let ran = Command::new(env!("CARGO_BIN_EXE_chaos"))
-        .args(["recovery-table", "--json"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8(ran.stdout).unwrap();
-    let last = said.lines().last().unwrap_or_default();
-    assert!(ran.status.success(), "{last}\n{}", String::from_utf8_lossy(&ran.stderr));
-    let report: Value = serde_json::from_str(last).unwrap();
+    let report = report(&["recovery-table", "--json"]);
     for left_out in report["left_out"].as_array().unwrap() {
         eprintln!("SKIPPED: {left_out}");
     }
