@@ -1,6 +1,6 @@
 //! The chain that all runs of a process sync: generated once, signed, verified by the real rules.
 
-mod other_blocks;
+pub(crate) mod other_blocks;
 
 use std::sync::{Arc, OnceLock};
 

@@ -19,7 +19,12 @@ use tokio::time::{Instant, sleep_until};
 
 use self::syncs::Noted;
 pub(crate) use self::syncs::{can_trace, failing_at};
-use crate::processes::{SceneError, process::Process, scene::Scene, sync_node::Said};
+use crate::processes::{
+    SceneError,
+    process::Process,
+    said::Said,
+    scene::{NodeOptions, Scene},
+};
 
 /// How long a restarted node may take until it downloads. Unit: time. Source: the product's
 /// promise.
@@ -164,7 +169,7 @@ impl Kills {
     async fn look_at_a_whole_sync(&mut self) -> Result<(), SceneError> {
         let store = self.scene.new_store("whole")?;
         let (node, left) =
-            self.leave_alone(self.scene.start(&store, None, None)?, Instant::now()).await?;
+            self.leave_alone(self.scene.start(&store, NodeOptions::default())?, Instant::now()).await?;
         self.whole = left.imported_after;
         self.searching = self.in_vain(&left);
         node.stop().await?;
@@ -173,7 +178,8 @@ impl Kills {
             return Ok(());
         }
         let (store, notes) = (self.scene.new_store("noted")?, self.scene.path("notes"));
-        let node = self.scene.start(&store, None, Some(syncs::noting(&notes)))?;
+        let strace = Some(syncs::noting(&notes));
+        let node = self.scene.start(&store, NodeOptions { strace, ..NodeOptions::default() })?;
         let (node, _) = self.leave_alone(node, Instant::now()).await?;
         node.stop().await?;
         fs::remove_dir_all(&store)?;
@@ -186,7 +192,7 @@ impl Kills {
         let store = self.scene.new_store("node")?;
         let promised = self.kill(&store, &instant).await?;
         let begun = Instant::now();
-        let (node, left) = self.leave_alone(self.scene.start(&store, None, None)?, begun).await?;
+        let (node, left) = self.leave_alone(self.scene.start(&store, NodeOptions::default())?, begun).await?;
         node.stop().await?;
         let identical = self.scene.is_whole_chain(&store).await?;
         fs::remove_dir_all(&store)?;
@@ -224,7 +230,8 @@ impl Kills {
             KillInstant::After(seconds) => (None, Some(Duration::from_secs_f64(*seconds))),
             KillInstant::AtCall(call, nth) => (Some(syncs::killing_at(call, *nth)), None),
         };
-        let mut node = self.scene.start(store, None, strace)?;
+        let options = NodeOptions { strace, ..NodeOptions::default() };
+        let mut node = self.scene.start(store, options)?;
         if let Some(at) = at {
             // What it says meanwhile waits in the pipe.
             sleep_until(begun + at).await;
@@ -235,8 +242,11 @@ impl Kills {
             match said {
                 Said::Opened { height } | Said::Imported { height } => promised = height,
                 Said::Downloads
+                | Said::Recovered { .. }
                 | Said::Short { .. }
                 | Said::LinkCut { .. }
+                | Said::Failed { .. }
+                | Said::Standing(_)
                 | Said::Ended { .. } => {}
                 // It made fewer calls than in the sync that was looked at.
                 Said::Synced { .. } => node.kill_now()?,
@@ -255,9 +265,12 @@ impl Kills {
         let found = match node.hear().await? {
             Said::Opened { height } => height,
             other @ (Said::Downloads
+            | Said::Recovered { .. }
             | Said::Imported { .. }
             | Said::Short { .. }
             | Said::LinkCut { .. }
+            | Said::Failed { .. }
+            | Said::Standing(_)
             | Said::Ended { .. }
             | Said::Synced { .. }) => {
                 return Err(SceneError::Unexpected { said: Some(format!("{other:?}")) });
@@ -273,7 +286,12 @@ impl Kills {
                 }
                 Said::Imported { .. } => imported_after = begun.elapsed(),
                 Said::Ended { why } => return Err(SceneError::Unexpected { said: Some(why) }),
-                Said::Opened { .. } | Said::Short { .. } | Said::LinkCut { .. } => {}
+                Said::Opened { .. }
+                | Said::Recovered { .. }
+                | Said::Short { .. }
+                | Said::LinkCut { .. }
+                | Said::Failed { .. }
+                | Said::Standing(_) => {}
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::{error::Error, num::NonZeroU64, process::ExitCode, sync::Arc, time::Duration};
 
+use alys_sync::resilience::{ErrorClass, RECOVERY_TABLE};
 use chaos::{
     abuse::{self, AbuseOptions},
     byzantine::run_byzantine,
@@ -93,6 +94,9 @@ enum Scenario {
     },
     /// Causes the errors of the table of recovery for real, and checks what the node does.
     RecoveryTable {
+        /// The classes of errors to cause; all if not given.
+        #[arg(long, value_delimiter = ',', value_parser = error_class)]
+        only: Vec<ErrorClass>,
         /// Print nothing but the JSON report.
         #[arg(long)]
         json: bool,
@@ -252,7 +256,7 @@ fn main() -> ExitCode {
         Scenario::Stores { runs, seed, blocks, json } => {
             damage_stores(StoresOptions { runs, seed, blocks }, json)
         }
-        Scenario::RecoveryTable { json } => recovery_table(json),
+        Scenario::RecoveryTable { only, json } => recovery_table(&only, json),
         Scenario::SyncRole { role } => processes::play(role).map(|()| true),
         Scenario::Links {
             blocks,
@@ -397,15 +401,21 @@ fn damage_stores(options: StoresOptions, json: bool) -> Result<bool, Box<dyn Err
     Ok(report.is_kept())
 }
 
-fn recovery_table(json: bool) -> Result<bool, Box<dyn Error>> {
+fn error_class(name: &str) -> Result<ErrorClass, String> {
+    let mut classes = RECOVERY_TABLE.iter().map(|row| row.class);
+    let names = || RECOVERY_TABLE.map(|row| row.class.name()).join(", ");
+    classes.find(|class| class.name() == name).ok_or_else(|| format!("give one of {}", names()))
+}
+
+fn recovery_table(only: &[ErrorClass], json: bool) -> Result<bool, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(run_table(|row: &RowReport| {
+    let report = runtime.block_on(run_table(only, |row: &RowReport| {
         if !json {
             eprintln!("{row:#?}");
         }
     }))?;
     for left_out in &report.left_out {
-        eprintln!("left out: {left_out}");
+        eprintln!("left out: {}: {}", left_out.row, left_out.why);
     }
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.is_kept())

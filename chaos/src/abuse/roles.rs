@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, path::PathBuf};
 use alys_sync::types::Multiaddr;
 
 use super::{abuser, client, node};
-use crate::processes::server;
+use crate::processes::server::{self, ServerArgs};
 
 /// What a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -101,7 +101,7 @@ pub fn play(args: &RoleArgs) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let played = runtime.block_on(async {
         match args.role {
-            ProcessRole::Server => server::play(&args.dir).await,
+            ProcessRole::Server => server::play(&args.dir, ServerArgs::default()).await,
             ProcessRole::Node => node::play(args).await,
             ProcessRole::Client => client::play(args).await,
             ProcessRole::Abuser => abuser::play(args).await,

@@ -18,9 +18,9 @@ impl Conversation {
         Ok(Self { heard: BufReader::new(stdin()).lines() })
     }
 
-    /// Waits until this process is asked; `None` when it is to end. Cancel-safe.
-    pub(crate) async fn asked(&mut self) -> io::Result<Option<()>> {
-        Ok(self.heard.next_line().await?.map(drop))
+    /// Waits until this process is asked, and for what; `None` when it is to end. Cancel-safe.
+    pub(crate) async fn asked(&mut self) -> io::Result<Option<String>> {
+        self.heard.next_line().await
     }
 }
 

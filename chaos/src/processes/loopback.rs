@@ -47,7 +47,16 @@ impl Loopback {
         source: Arc<dyn BlockSource>,
         key: Keypair,
     ) -> Result<Self, Box<dyn Error>> {
-        let options = Libp2pOptions { listen: any_port(), ..Libp2pOptions::default() };
+        Self::start_at(source, key, any_port()).await
+    }
+
+    /// The same at these addresses.
+    pub(crate) async fn start_at(
+        source: Arc<dyn BlockSource>,
+        key: Keypair,
+        listen: Vec<Multiaddr>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let options = Libp2pOptions { listen, ..Libp2pOptions::default() };
         let (report, events) = mpsc::unbounded_channel();
         let network = Libp2pStarter::new(options, key).start(source, Arc::new(Report(report)));
         Ok(Self { network: network.await?, events })

@@ -22,6 +22,8 @@ use alys_sync::{
     },
 };
 
+use crate::fixture::Fork;
+
 /// Blocks of one append while the store is filled. Unit: blocks. Too low: a disk sync for few
 /// blocks. Too high: memory.
 const APPEND_BLOCKS: usize = 512;
@@ -107,6 +109,27 @@ impl Prepared {
     /// The whole chain.
     pub(crate) fn chain_file(&self) -> PathBuf {
         self.dir.join("chain.bin")
+    }
+
+    /// A chain that parts from the whole one.
+    pub(crate) fn fork_file(&self) -> PathBuf {
+        self.dir.join("fork.bin")
+    }
+
+    /// Makes a fork that the same authorities signed: it has the blocks up to `parts_above`, and
+    /// others from there to `head`.
+    pub(crate) fn make_fork(&self, parts_above: Height, head: Height) -> Result<(), PrepareError> {
+        let options = GenerateOptions { blocks: head.get(), ..GenerateOptions::default() };
+        let chain = generate(options)?;
+        let blocks: Vec<_> = chain.blocks().collect();
+        let fork = Fork::new(&blocks, chain.authorities(), parts_above, 0);
+        let mut writer = ChainFileWriter::new(BufWriter::new(File::create(self.fork_file())?));
+        writer.write(chain.genesis().raw())?;
+        for block in &blocks {
+            writer.write(fork.block(block.height()).unwrap_or(block).raw())?;
+        }
+        writer.into_inner().flush()?;
+        Ok(())
     }
 
     fn spec_file(&self) -> PathBuf {

@@ -1,7 +1,8 @@
 //! A process in a role, as the one that started it sees it.
 //!
-//! A process says one line of JSON when it is ready, then one for each line that it is sent. It
-//! ends when its standard input does, so that none outlives this one.
+//! A process says one line of JSON when it is ready, then one for each line that it is sent, and
+//! what it has to say of its own accord. It ends when its standard input does, so that none outlives
+//! this one.
 
 use std::{
     env,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -61,6 +62,8 @@ pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
+    /// The beginning of a line that is not there as a whole yet.
+    begun: Vec<u8>,
 }
 
 impl Process {
@@ -93,15 +96,28 @@ impl Process {
         let missing = || failed(io::ErrorKind::BrokenPipe.into());
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        Ok(Self { role, child, stdin, stdout })
+        Ok(Self { role, child, stdin, stdout, begun: Vec::new() })
     }
 
-    /// Sends it a line; what it answers.
+    /// Sends it an empty line; what it answers.
     pub(crate) async fn ask<T: DeserializeOwned>(&mut self) -> Result<T, ProcessError> {
-        let role = self.role;
-        let sent = self.stdin.write_all(b"\n").await;
-        sent.map_err(|source| ProcessError::Io { role, source })?;
+        self.send(b"\n").await?;
         self.hear().await
+    }
+
+    /// Sends it a line that says what it is to do.
+    pub(crate) async fn order(&mut self, order: &impl Serialize) -> Result<(), ProcessError> {
+        let role = self.role;
+        let line = serde_json::to_vec(order).map_err(io::Error::from);
+        let mut line = line.map_err(|source| ProcessError::Io { role, source })?;
+        line.push(b'\n');
+        self.send(&line).await
+    }
+
+    async fn send(&mut self, line: &[u8]) -> Result<(), ProcessError> {
+        let role = self.role;
+        let sent = self.stdin.write_all(line).await;
+        sent.map_err(|source| ProcessError::Io { role, source })
     }
 
     /// What it says next.
@@ -111,16 +127,17 @@ impl Process {
         self.hear_until_end().await?.ok_or_else(ended)
     }
 
-    /// What it says next; `None` once it has ended. Not cancel-safe: a line may be lost.
+    /// What it says next; `None` once it has ended. Cancel-safe.
     pub(crate) async fn hear_until_end<T: DeserializeOwned>(
         &mut self,
     ) -> Result<Option<T>, ProcessError> {
-        let (role, mut said) = (self.role, String::new());
-        match timeout(ANSWERS_WITHIN, self.stdout.read_line(&mut said)).await {
+        let role = self.role;
+        match timeout(ANSWERS_WITHIN, self.stdout.read_until(b'\n', &mut self.begun)).await {
             Err(_) => return Err(ProcessError::Silent { role }),
             Ok(Err(source)) => return Err(ProcessError::Io { role, source }),
             Ok(Ok(_)) => {}
         }
+        let said = String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned();
         // A line without its end is one that a kill has cut: it was not said.
         if !said.ends_with('\n') {
             return Ok(None);
@@ -168,7 +185,7 @@ impl Process {
 
     /// Ends it in order, and kills it if that takes too long.
     pub(crate) async fn stop(self) -> Result<(), ProcessError> {
-        let Self { role, mut child, stdin, stdout } = self;
+        let Self { role, mut child, stdin, stdout, begun: _ } = self;
         drop(stdin);
         let ended = timeout(ENDS_WITHIN, child.wait()).await;
         drop(stdout);

@@ -1,15 +1,53 @@
-//! Serves the whole chain, for a node to sync from.
+//! Serves a chain, for nodes to sync from.
 
 use std::{error::Error, path::Path, sync::Arc};
 
-use alys_sync::adapters::chain_file::ChainFile;
+use alys_sync::{
+    adapters::{chain_file::ChainFile, libp2p::Keypair},
+    types::Multiaddr,
+};
 
-use super::{conversation::Conversation, loopback::Loopback, prepared::Prepared};
+use super::{
+    bad_server::{Behaviour, Misbehaving},
+    conversation::Conversation,
+    loopback::{Loopback, any_port},
+    prepared::Prepared,
+};
 
-/// Plays the server of what was prepared in `dir`.
-pub(crate) async fn play(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let chain = ChainFile::open(&Prepared::open(dir).chain_file())?;
-    let mut network = Loopback::start(Arc::new(chain)).await?;
+/// How a server is started.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// What the server does with what it is asked for
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) behaviour: Behaviour,
+    /// Where the server listens; without it, at a free port
+    #[arg(long)]
+    pub(crate) listen: Option<Multiaddr>,
+    /// Which of the identities that are always the same the server has; without it, a new one
+    #[arg(long)]
+    pub(crate) identity: Option<u8>,
+}
+
+/// Plays a server of what was prepared in `dir`.
+pub(crate) async fn play(dir: &Path, args: ServerArgs) -> Result<(), Box<dyn Error>> {
+    let prepared = Prepared::open(dir);
+    let file = match args.behaviour {
+        Behaviour::Forked => prepared.fork_file(),
+        Behaviour::Honest
+        | Behaviour::Slow
+        | Behaviour::Late
+        | Behaviour::WrongSignatures
+        | Behaviour::NotCanonical
+        | Behaviour::Empty
+        | Behaviour::Refusing => prepared.chain_file(),
+    };
+    let source = Misbehaving::new(ChainFile::open(&file)?, args.behaviour);
+    let key = match args.identity {
+        Some(number) => Keypair::ed25519_from_bytes([number; 32])?,
+        None => Keypair::generate_ed25519(),
+    };
+    let listen = args.listen.map_or_else(any_port, |listen| vec![listen]);
+    let mut network = Loopback::start_at(Arc::new(source), key, listen).await?;
     let mut conversation = Conversation::begin(&network.listening().await?)?;
     while conversation.asked().await?.is_some() {}
     Ok(())

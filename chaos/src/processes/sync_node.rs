@@ -1,7 +1,15 @@
 //! A node as its own process: it says what it has, what it has acknowledged, what it is short of,
-//! and when it is done.
+//! and when it is done; it does what it is told, and lives on when its sync has ended.
 
-use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fs::File,
+    hint::black_box,
+    num::NonZeroU64,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use alys_sync::{
     adapters::{
@@ -11,134 +19,115 @@ use alys_sync::{
     },
     config::SyncConfig,
     consensus::Verifier,
-    coordinator::Phase,
+    coordinator::{Phase, SyncStatus},
     node::{Node, Ports},
     ports::{BlockSource as _, OsEntropy, RayonCompute, SystemClock},
+    resilience::BreakerState,
+    tree::Child,
     types::{Height, Multiaddr},
 };
-use serde::{Deserialize, Serialize};
-use supervisors::SupervisorExit;
+use supervisors::{Strike, SupervisorExit};
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{
     conversation::{Conversation, say},
     loopback::any_port,
     prepared::Prepared,
-    server,
+    said::{Blow, Order, Said, Standing},
 };
 
 /// How long the node may take to stop. Unit: time.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the node says, a line each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Said {
-    /// Its store is open.
-    Opened {
-        /// The head.
-        height: Height,
-    },
-    /// It knows where the network is, and downloads what it lacks.
-    Downloads,
-    /// Blocks up to this one are imported, which is a promise.
-    Imported {
-        /// The head.
-        height: Height,
-    },
-    /// What it is short of has changed.
-    Short {
-        /// What, in the words of the status; nothing if it is short of nothing.
-        of: Vec<String>,
-    },
-    /// It takes its own link for cut.
-    LinkCut {
-        /// In the words of the status.
-        told: String,
-    },
-    /// The sync has ended by itself, or never began.
-    Ended {
-        /// Why.
-        why: String,
-    },
-    /// It is at the head of the network.
-    Synced {
-        /// All blocks that it received since it started. Unit: bytes.
-        received_bytes: u64,
-    },
-}
-
-/// The command that plays this.
-pub(super) const SYNC_ROLE: &str = "sync-role";
-
-/// A process of a run, as it is started.
-#[derive(Debug, Clone, clap::Args)]
-pub struct SyncRoleArgs {
-    /// Where the files are
-    #[arg(long)]
-    dir: PathBuf,
-    /// The node's store; without it, this is the server
-    #[arg(long, requires = "peer")]
-    store: Option<PathBuf>,
+/// How a node is started.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct NodeArgs {
     /// Whom the node syncs from
+    #[arg(long = "peer")]
+    peers: Vec<Multiaddr>,
+    /// Where the node syncs to; without it, to the head of the network
     #[arg(long)]
-    peer: Option<Multiaddr>,
+    target: Option<u64>,
+    /// What all downloads of the node bring at most, in bytes a second
+    #[arg(long)]
+    bytes_per_second: Option<NonZeroU64>,
     /// What the node leaves free on the disk, in bytes
     #[arg(long)]
     disk_reserve: Option<u64>,
+    /// What the process should use of memory, in bytes
+    #[arg(long)]
+    memory_max: Option<u64>,
+    /// What the process holds of memory besides the node, in bytes
+    #[arg(long)]
+    ballast: Option<usize>,
+    /// Where warnings and errors are logged
+    #[arg(long)]
+    log: Option<PathBuf>,
 }
 
-/// Plays the server or the node, until standard input ends.
-///
-/// # Errors
-/// Whatever keeps the process from playing it.
-pub fn play(args: SyncRoleArgs) -> Result<(), Box<dyn Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let played = runtime.block_on(async {
-        match args.store.clone().zip(args.peer.clone()) {
-            Some((store, peer)) => sync(args, store, peer).await,
-            None => server::play(&args.dir).await,
+impl NodeArgs {
+    fn config(self) -> SyncConfig {
+        let mut config = SyncConfig::default();
+        config.peers.bootnodes = self.peers;
+        config.download.bytes_per_second_max = self.bytes_per_second;
+        if let Some(reserve) = self.disk_reserve {
+            config.resources.disk_reserve_bytes = reserve;
         }
-    });
-    // A thread that waits for standard input cannot be waited for.
-    runtime.shutdown_background();
-    played
+        if let Some(most) = self.memory_max {
+            config.resources.memory_max_bytes = Some(most);
+        }
+        config
+    }
 }
 
-async fn sync(args: SyncRoleArgs, dir: PathBuf, peer: Multiaddr) -> Result<(), Box<dyn Error>> {
-    let prepared = Prepared::open(&args.dir);
+/// Plays a node over the store in `store`, with what was prepared in `dir`.
+pub(super) async fn play(dir: &Path, store: &Path, args: NodeArgs) -> Result<(), Box<dyn Error>> {
+    if let Some(file) = &args.log {
+        let file = File::options().create(true).append(true).open(file)?;
+        let log = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN);
+        log.with_ansi(false).with_writer(Mutex::new(file)).init();
+    }
+    // Written to, so that the system really gives it.
+    let ballast = black_box(vec![1_u8; args.ballast.unwrap_or_default()]);
+    let prepared = Prepared::open(dir);
     let (spec, genesis) = (prepared.spec()?, prepared.genesis()?);
-    let opened = ChainStore::open_recovering(&dir, &genesis, StoreOptions::default());
-    let store = match opened {
-        Ok((store, _)) => store,
+    let opened = ChainStore::open_recovering(store, &genesis, StoreOptions::default());
+    let (chain, recovery) = match opened {
+        Ok(opened) => opened,
         Err(error) => return Ok(say(&Said::Ended { why: in_full(&error) })?),
     };
-    let head = store.head();
+    let head = chain.head();
     let mut conversation = Conversation::begin(&Said::Opened { height: head.height })?;
-    let options = Libp2pOptions { listen: any_port(), ..Libp2pOptions::default() };
-    let mut config = SyncConfig::default();
-    config.peers.bootnodes = vec![peer];
-    if let Some(reserve) = args.disk_reserve {
-        config.resources.disk_reserve_bytes = reserve;
+    if let Some(recovery) = recovery {
+        say(&Said::Recovered { told: recovery.to_string() })?;
     }
+    let options = Libp2pOptions { listen: any_port(), ..Libp2pOptions::default() };
     let ports = Ports {
         verifier: Arc::new(Verifier::new(Arc::clone(&spec))),
         spec,
-        journal: Arc::new(store.records()?),
-        chain: Arc::new(store),
+        journal: Arc::new(chain.records()?),
+        chain: Arc::new(chain),
         network: Arc::new(Libp2pStarter::new(options, Keypair::generate_ed25519())),
         compute: Arc::new(RayonCompute::new(0)?),
         entropy: Arc::new(OsEntropy),
         clock: Arc::new(SystemClock::start()),
-        resources: Arc::new(SystemResources::new(&dir)),
+        resources: Arc::new(SystemResources::new(store)),
     };
-    let node = Node::start(config, ports).await?;
-    node.start_sync(None).await?;
+    let target = args.target.map(Height::new);
+    let node = Node::start(args.config(), ports).await?;
+    node.start_sync(target).await?;
+    let mut teller = Teller { head: head.height, ..Teller::default() };
     tokio::select! {
-        told = tell(&node, head.height) => told?,
-        exit = node.ended() => say(&Said::Ended { why: reason(exit) })?,
+        told = teller.tell(&node, &mut conversation) => told?,
+        exit = node.ended() => {
+            say(&Said::Ended { why: reason(exit) })?;
+            while let Some(order) = conversation.asked().await? {
+                obey(&node, &order).await?;
+            }
+        }
     }
-    while conversation.asked().await?.is_some() {}
     node.shutdown(STOPS_WITHIN).await?;
+    drop(black_box(ballast));
     Ok(())
 }
 
@@ -160,43 +149,107 @@ fn in_full(error: &dyn Error) -> String {
     text
 }
 
-async fn tell(node: &Node, mut told: Height) -> Result<(), Box<dyn Error>> {
-    let (mut status, mut downloads, mut cut) = (node.watch(), false, false);
-    let mut short_of = Vec::new();
-    loop {
-        let now = status.borrow_and_update().clone();
+async fn obey(node: &Node, order: &str) -> Result<(), Box<dyn Error>> {
+    match serde_json::from_str(order)? {
+        Order::Look => say(&Said::Standing(standing(node).await))?,
+        Order::Strike { child, blow } => {
+            let child = Child::ALL.into_iter().find(|known| known.id() == child);
+            let child = child.ok_or("there is no such child")?;
+            // One that is down was struck by somebody else.
+            let _ = match blow {
+                Blow::Kill => node.kill(child),
+                Blow::Panic => node.strike(child, Strike::Panic),
+                Blow::Hang => node.strike(child, Strike::Hang),
+            };
+        }
+    }
+    Ok(())
+}
+
+async fn standing(node: &Node) -> Standing {
+    let open = |state| state != BreakerState::Closed;
+    let breakers = node.breakers().into_iter().filter(|breaker| open(breaker.state));
+    let SyncStatus { current_height: height, peers, .. } = node.status();
+    Standing {
+        height,
+        peers,
+        breakers_open: breakers.map(|breaker| breaker.peer.to_string()).collect(),
+        // A scheduler that is down has none to tell of.
+        hedges_won: node.window().await.map_or(0, |window| window.hedges_won),
+        budget_bytes: node.budget().limit,
+        incarnations: Child::ALL.map(|c| (c.id().to_owned(), node.incarnation(c))).into(),
+    }
+}
+
+/// What was told already.
+#[derive(Default)]
+struct Teller {
+    head: Height,
+    downloads: bool,
+    link_cut: bool,
+    failed: bool,
+    synced: bool,
+    short_of: Vec<String>,
+}
+
+impl Teller {
+    /// Tells what changes, and does what is asked, until the conversation ends.
+    async fn tell(
+        &mut self,
+        node: &Node,
+        conversation: &mut Conversation,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut status = node.watch();
+        loop {
+            let now = status.borrow_and_update().clone();
+            self.tell_of(node, now).await?;
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() {
+                    // The tree has ended, which is said elsewhere.
+                    std::future::pending().await
+                },
+                order = conversation.asked() => match order? {
+                    Some(order) => obey(node, &order).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn tell_of(&mut self, node: &Node, now: SyncStatus) -> Result<(), Box<dyn Error>> {
         let has_target = match now.phase {
             Phase::DownloadingBlocks { .. } | Phase::CatchingUp { .. } | Phase::Synced { .. } => {
                 true
             }
             Phase::Idle | Phase::Discovering { .. } | Phase::Failed { .. } | Phase::Paused => false,
         };
-        if has_target && !downloads {
-            downloads = true;
+        if has_target && !self.downloads {
+            self.downloads = true;
             say(&Said::Downloads)?;
         }
-        if let Some(link) = now.link_cut.filter(|_| !cut) {
-            cut = true;
+        if let Some(link) = now.link_cut.filter(|_| !self.link_cut) {
+            self.link_cut = true;
             say(&Said::LinkCut { told: link.to_string() })?;
         }
+        if let Some(why) = now.failure.filter(|_| !self.failed) {
+            self.failed = true;
+            say(&Said::Failed { why })?;
+        }
         let short: Vec<_> = now.short_of.iter().map(ToString::to_string).collect();
-        if short != short_of {
-            short_of.clone_from(&short);
+        if short != self.short_of {
+            self.short_of.clone_from(&short);
             say(&Said::Short { of: short })?;
         }
-        if now.current_height > told {
-            told = now.current_height;
-            say(&Said::Imported { height: told })?;
+        if now.current_height > self.head {
+            self.head = now.current_height;
+            say(&Said::Imported { height: self.head })?;
         }
-        if matches!(now.phase, Phase::Synced { .. }) {
+        if matches!(now.phase, Phase::Synced { .. }) && !self.synced {
+            self.synced = true;
             let window = node.window().await?;
-            return Ok(say(&Said::Synced {
-                received_bytes: window.used_bytes + window.unused_bytes,
-            })?);
+            let received_bytes = window.used_bytes + window.unused_bytes;
+            say(&Said::Synced { received_bytes })?;
         }
-        if status.changed().await.is_err() {
-            // The tree has ended, which is said elsewhere.
-            std::future::pending().await
-        }
+        Ok(())
     }
 }

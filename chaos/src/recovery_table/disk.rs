@@ -1,29 +1,34 @@
 //! A disk that is short, full, read-only, or that fails.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use alys_sync::resilience::ErrorClass;
+use tokio::time::sleep;
 
-use super::{Outcome, failed, is_synced, not_run, said};
+use super::{Outcome, Table, watched::Watched};
 use crate::{
-    kill9::failing_at,
-    processes::{SceneError, process::Process, scene::Scene, sync_node::Said},
+    kill9::{can_trace, failing_at},
+    processes::{
+        SceneError,
+        said::Said,
+        scene::{NodeOptions, Scene},
+    },
 };
 
 /// What a node does that has less room than its reserve.
-pub(super) const HOLDS: &str =
+const HOLDS: &str =
     "nothing is imported; the status says how much room is needed; with room it goes on by itself";
 
 /// What a node does that cannot write at its start.
-pub(super) const REFUSES: &str = "it does not start, and names the file and the reason";
+const REFUSES: &str = "it does not start, and names the file and the reason";
 
 /// What a node does whose store fails.
-pub(super) const ENDS: &str =
+const ENDS: &str =
     "the tree ends with the reason and is not restarted into; the next start loses nothing";
 
 /// A disk that fills in the middle of a sync. Unit: MiB. Source: a store with one block takes nine,
@@ -42,14 +47,41 @@ const HOLDS_FOR: Duration = Duration::from_secs(3);
 /// The write at which the disk fails. Any in the middle of a sync.
 const FAILS_AT: u64 = 9;
 
+/// All rows of disks.
+pub(super) async fn rows(table: &mut Table<'_>, scene: &Scene) -> Result<(), SceneError> {
+    use ErrorClass::{Capacity, StorageFailure};
+    match SmallDisk::mount(&scene.path("small")) {
+        Ok(disk) => {
+            let short = short_of_room(scene, &disk);
+            table.row(Capacity, "a disk with less left than its reserve", HOLDS, short).await?;
+            let full = full(scene, &disk);
+            table.row(StorageFailure, "a disk that is full", ENDS, full).await?;
+            let refused = read_only(scene, &disk);
+            let caused_by = "a disk that is mounted read-only";
+            table.row(StorageFailure, caused_by, REFUSES, refused).await?;
+        }
+        Err(_) => {
+            table.leave_out(Capacity, "mounts need root");
+            table.leave_out(StorageFailure, "mounts need root");
+        }
+    }
+    if can_trace() {
+        let failing = io_error(scene);
+        table.row(StorageFailure, "an I/O error of fdatasync", ENDS, failing).await?;
+    } else {
+        table.leave_out(StorageFailure, "an I/O error of fdatasync needs strace");
+    }
+    Ok(())
+}
+
 /// A file system of its own in memory. Dropping it unmounts it.
-pub(super) struct SmallDisk {
+struct SmallDisk {
     path: PathBuf,
 }
 
 impl SmallDisk {
     /// Mounts one at `path`.
-    pub(super) fn mount(path: &Path) -> Result<Self, SceneError> {
+    fn mount(path: &Path) -> Result<Self, SceneError> {
         fs::create_dir(path)?;
         let options = format!("size={SMALL_MIB}m");
         mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], path)?;
@@ -90,103 +122,92 @@ fn mount(options: &[&str], path: &Path) -> Result<(), SceneError> {
     Err(failed("mount", String::from_utf8_lossy(&ran.stderr)))
 }
 
+/// A program of the system did not do what it was told.
+fn failed(program: &'static str, told: impl ToString) -> SceneError {
+    SceneError::Program { program, told: told.to_string() }
+}
+
+fn not_run(program: &'static str) -> impl FnOnce(io::Error) -> SceneError {
+    move |error| failed(program, error)
+}
+
+/// A node that leaves so many bytes of its disk free.
+fn with_reserve(bytes: u64) -> NodeOptions {
+    NodeOptions { reserve: Some(bytes), ..NodeOptions::default() }
+}
+
 /// The disk has less left than the reserve, and gets more.
-pub(super) async fn short_of_room(
-    scene: &Scene,
-    disk: &SmallDisk,
-) -> Result<(Outcome, Duration), SceneError> {
-    let begun = Instant::now();
+async fn short_of_room(scene: &Scene, disk: &SmallDisk) -> Result<Outcome, SceneError> {
     let store = disk.new_store(scene, RESERVE >> 20)?;
-    let mut node = scene.start(&store, Some(RESERVE), None)?;
+    let mut node = Watched::start(scene, &store, with_reserve(RESERVE))?;
     let short = |said: &Said| matches!(said, Said::Short { of } if !of.is_empty());
-    let told = said(&mut node, short).await?;
-    let imports = |said: &Said| matches!(said, Said::Imported { .. });
-    let held = tokio::select! {
-        imported = said(&mut node, imports) => imported?.is_none(),
-        () = sleep(HOLDS_FOR) => true,
-    };
-    disk.remount(&format!("size={LARGE_MIB}m"))?;
-    let synced = said(&mut node, is_synced).await?.is_some();
-    node.stop().await?;
-    let told = match told {
+    let told = match node.until(short).await? {
         Some(Said::Short { of }) => of.join("; "),
         other => format!("{other:?}"),
     };
-    let kept = held && told.contains("nothing is imported until");
-    let completed = synced && scene.is_whole_chain(&store).await?;
-    Ok((Outcome { told, kept, completed }, begun.elapsed()))
+    let imports = |said: &Said| matches!(said, Said::Imported { .. });
+    let held = tokio::select! {
+        imported = node.until(imports) => imported?.is_none(),
+        () = sleep(HOLDS_FOR) => true,
+    };
+    disk.remount(&format!("size={LARGE_MIB}m"))?;
+    let completed = node.completes(scene).await?;
+    let says = told.contains("nothing is imported until");
+    Ok(Outcome::new(told, completed, [("nothing is imported", held), ("it says so", says)]))
 }
 
 /// The disk is full, and nobody keeps a reserve.
-pub(super) async fn full(
-    scene: &Scene,
-    disk: &SmallDisk,
-) -> Result<(Outcome, Duration), SceneError> {
-    let begun = Instant::now();
+async fn full(scene: &Scene, disk: &SmallDisk) -> Result<Outcome, SceneError> {
     let store = disk.new_store(scene, SMALL_MIB)?;
-    let node = scene.start(&store, Some(0), None)?;
+    let node = Watched::start(scene, &store, with_reserve(0))?;
     let repair = || disk.remount(&format!("size={LARGE_MIB}m"));
-    Ok((ends_and_goes_on(scene, &store, node, repair).await?, begun.elapsed()))
+    ends_and_goes_on(scene, &store, node, repair).await
 }
 
 /// The disk is mounted read-only, as file systems are that were found damaged.
-pub(super) async fn read_only(
-    scene: &Scene,
-    disk: &SmallDisk,
-) -> Result<(Outcome, Duration), SceneError> {
-    let begun = Instant::now();
+async fn read_only(scene: &Scene, disk: &SmallDisk) -> Result<Outcome, SceneError> {
     let store = disk.new_store(scene, LARGE_MIB)?;
     disk.remount("ro")?;
-    let mut node = scene.start(&store, Some(0), None)?;
-    let told = match said(&mut node, |_| true).await? {
+    let mut node = Watched::start(scene, &store, with_reserve(0))?;
+    let told = match node.until(|_| true).await? {
         Some(Said::Ended { why }) => why,
         other => format!("{other:?}"),
     };
     node.stop().await?;
     disk.remount("rw")?;
-    let mut next = scene.start(&store, Some(0), None)?;
-    let synced = said(&mut next, is_synced).await?.is_some();
-    next.stop().await?;
-    let kept = told.contains("Read-only file system") && told.contains("store");
-    let completed = synced && scene.is_whole_chain(&store).await?;
-    Ok((Outcome { told, kept, completed }, begun.elapsed()))
+    let completed = Watched::start(scene, &store, with_reserve(0))?.completes(scene).await?;
+    let says = told.contains("Read-only file system") && told.contains("store");
+    Ok(Outcome::new(told, completed, [("it names the file and the reason", says)]))
 }
 
 /// A sync of data to the disk fails.
-pub(super) async fn io_error(scene: &Scene) -> Result<(Outcome, Duration), SceneError> {
-    let begun = Instant::now();
+async fn io_error(scene: &Scene) -> Result<Outcome, SceneError> {
     let store = scene.new_store("failing")?;
-    let node = scene.start(&store, None, Some(failing_at("fdatasync", FAILS_AT)))?;
-    let outcome = ends_and_goes_on(scene, &store, node, || Ok(())).await?;
-    fs::remove_dir_all(&store)?;
-    Ok((outcome, begun.elapsed()))
+    let strace = Some(failing_at("fdatasync", FAILS_AT));
+    let node = Watched::start(scene, &store, NodeOptions { strace, ..NodeOptions::default() })?;
+    ends_and_goes_on(scene, &store, node, || Ok(())).await
 }
 
 /// Waits until the sync of `node` has ended by itself; after `repair`, the next node is left alone.
 async fn ends_and_goes_on(
     scene: &Scene,
     store: &Path,
-    mut node: Process,
+    mut node: Watched,
     repair: impl FnOnce() -> Result<(), SceneError>,
 ) -> Result<Outcome, SceneError> {
-    let mut promised = 0;
-    let told = loop {
-        match said(&mut node, |_| true).await? {
-            Some(Said::Opened { height } | Said::Imported { height }) => promised = height.get(),
-            Some(Said::Ended { why }) => break why,
-            Some(Said::Downloads | Said::Short { .. } | Said::LinkCut { .. }) => {}
-            other @ (Some(Said::Synced { .. }) | None) => break format!("{other:?}"),
-        }
+    let ended = |said: &Said| matches!(said, Said::Ended { .. } | Said::Synced { .. });
+    let told = match node.until(ended).await? {
+        Some(Said::Ended { why }) => why,
+        other => format!("{other:?}"),
     };
+    let promised = node.promised();
     node.stop().await?;
     repair()?;
-    let mut next = scene.start(store, Some(0), None)?;
-    let found = match said(&mut next, |_| true).await? {
-        Some(Said::Opened { height }) => height.get(),
-        other => return Err(SceneError::Unexpected { said: Some(format!("{other:?}")) }),
-    };
-    let synced = said(&mut next, is_synced).await?.is_some();
-    next.stop().await?;
-    let kept = told.contains("store failed") && found >= promised;
-    Ok(Outcome { told, kept, completed: synced && scene.is_whole_chain(store).await? })
+    let mut next = Watched::start(scene, store, with_reserve(0))?;
+    next.until(|said| matches!(said, Said::Opened { .. })).await?;
+    let found = next.promised();
+    let completed = next.completes(scene).await?;
+    let says = told.contains("store failed");
+    let promises = [("the tree ends, with the reason", says), ("nothing is lost", found >= promised)];
+    Ok(Outcome::new(told, completed, promises))
 }

@@ -1,40 +1,158 @@
-//! A peer that falls silent.
+//! Peers that fall silent, are gone, or are late.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
+use alys_sync::{reputation::PeerState, resilience::ErrorClass};
 use tokio::time::{Instant, sleep};
 
-use super::{Outcome, is_synced, said};
-use crate::processes::{SceneError, scene::Scene, sync_node::Said};
+use super::{Outcome, Table, slow, watched::Watched};
+use crate::processes::{
+    SceneError,
+    bad_server::Behaviour,
+    said::{Said, Standing},
+    scene::{NodeOptions, Scene, ServerOptions},
+};
 
 /// What a node does that hears nothing from anybody.
-pub(super) const WAITS: &str = "it says that its link is cut, and goes on with the first answer";
+const WAITS: &str = "it says that its link is cut, goes on with the first answer, blames nobody";
 
-/// How long the peer is stopped. Unit: time. Source: longer than it takes to tell, and than
+/// What a node does when one of its peers falls silent.
+const ASKS_THE_OTHER: &str =
+    "its blocks come from the other; its failures are counted; it is not banned; no link is cut";
+
+/// What a node does that loses a peer.
+const DIALS_AGAIN: &str = "it dials again, and goes on when the peer is back; nobody is banned";
+
+/// What a node does when one of its peers is late.
+const ASKS_TWICE: &str = "what everything waits for is had from the other; nobody is blamed";
+
+/// How long the only peer is stopped. Unit: time. Source: longer than it takes to tell, and than
 /// connections are kept.
 const STOPPED_FOR: Duration = Duration::from_secs(12);
 
+/// How long a killed peer is gone. Unit: time. Source: some pauses between dials.
+const GONE_FOR: Duration = Duration::from_secs(2);
+
+/// The identity of the server that comes back.
+const COMES_BACK: u8 = 1;
+
+/// All rows of peers that do not answer in time.
+pub(super) async fn rows(table: &mut Table<'_>, scene: &Scene) -> Result<(), SceneError> {
+    let stopped = stopped_for_a_while(scene);
+    table.row(ErrorClass::Partition, "the only peer stopped for 12 s", WAITS, stopped).await?;
+    let one = one_of_two_stopped(scene);
+    let caused_by = "one of two peers stopped in mid-sync";
+    table.row(ErrorClass::PeerTimeout, caused_by, ASKS_THE_OTHER, one).await?;
+    let killed = killed_and_started_again(scene);
+    let caused_by = "the only peer killed in mid-sync, its port closed for 2 s";
+    table.row(ErrorClass::ConnectionLost, caused_by, DIALS_AGAIN, killed).await?;
+    let late = late(scene);
+    let caused_by = "one of two peers late from the middle of the chain on";
+    table.row(ErrorClass::HighLatency, caused_by, ASKS_TWICE, late).await
+}
+
 /// The process of the only peer is stopped, which leaves its connections open, and goes on.
-pub(super) async fn stopped_for_a_while(scene: &Scene) -> Result<(Outcome, Duration), SceneError> {
-    let begun = Instant::now();
-    let store = scene.new_store("silent")?;
-    let mut node = scene.start(&store, None, None)?;
-    said(&mut node, |said| matches!(said, Said::Imported { .. })).await?;
-    scene.server.stop_now()?;
-    let told = said(&mut node, |said| matches!(said, Said::LinkCut { .. }));
+async fn stopped_for_a_while(scene: &Scene) -> Result<Outcome, SceneError> {
+    let mut node = Watched::new(scene, "silent", slow(scene))?;
+    let name = scene.server.name();
+    let before = node.look_until(|now| now.has_delivered(&name)).await?;
+    let stopped = Instant::now();
+    scene.server.process.stop_now()?;
+    let told = node.until(|said| matches!(said, Said::LinkCut { .. }));
     let told = tokio::select! {
         told = told => told?,
         () = sleep(STOPPED_FOR) => None,
     };
-    sleep(STOPPED_FOR.saturating_sub(begun.elapsed())).await;
-    scene.server.go_on()?;
-    let synced = said(&mut node, is_synced).await?.is_some();
-    node.stop().await?;
-    let completed = synced && scene.is_whole_chain(&store).await?;
-    fs::remove_dir_all(&store)?;
-    let (told, kept) = match told {
+    sleep(STOPPED_FOR.saturating_sub(stopped.elapsed())).await;
+    scene.server.process.go_on()?;
+    node.is_synced().await?;
+    let after = node.look().await?;
+    let completed = node.completes(scene).await?;
+    let (told, says) = match told {
         Some(Said::LinkCut { told }) => (told, true),
         other => (format!("{other:?}"), false),
     };
-    Ok((Outcome { told, kept, completed }, begun.elapsed()))
+    let score = |of: &Standing| of.peer(&name).map(|peer| peer.reliability);
+    Ok(Outcome::new(told, completed, [
+        ("it says that its link is cut", says),
+        ("nobody is banned", !after.is_anybody_banned()),
+        ("no breaker is open", after.breakers_open.is_empty()),
+        ("no penalty is left", score(&after) >= score(&before)),
+    ]))
+}
+
+/// One of two is stopped, for longer than a request may take.
+async fn one_of_two_stopped(scene: &Scene) -> Result<Outcome, SceneError> {
+    let options = ServerOptions { behaviour: Behaviour::Slow, ..ServerOptions::default() };
+    let (one, other) = (scene.serve(options.clone()).await?, scene.serve(options).await?);
+    let peers = vec![one.address.clone(), other.address.clone()];
+    let options = NodeOptions { peers, ..NodeOptions::default() };
+    let mut node = Watched::new(scene, "one-silent", options)?;
+    node.until_it_imports().await?;
+    let name = other.name();
+    node.look_until(|now| now.has_delivered(&name)).await?;
+    other.process.stop_now()?;
+    let has_failed = |now: &Standing| now.peer(&name).is_some_and(|peer| peer.failures > 0);
+    let counted = node.look_until(has_failed).await?;
+    node.is_synced().await?;
+    let after = node.look().await?;
+    let cut = node.has_said(|said| matches!(said, Said::LinkCut { .. }));
+    let completed = node.completes(scene).await?;
+    let failures = counted.peer(&name).map_or(0, |peer| peer.failures);
+    let told = format!("the peer failed {failures} requests");
+    Ok(Outcome::new(told, completed, [
+        ("its failures are counted", failures > 0),
+        ("they are counted in mid-sync", counted.height < after.height),
+        ("it is not banned", !after.is_anybody_banned()),
+        ("no link is cut", !cut),
+    ]))
+}
+
+/// The only peer is killed, and a new process takes its place.
+async fn killed_and_started_again(scene: &Scene) -> Result<Outcome, SceneError> {
+    let options = ServerOptions { identity: Some(COMES_BACK), ..ServerOptions::default() };
+    let server = scene.serve(options.clone()).await?;
+    let (name, place) = (server.name(), server.place());
+    let peers = vec![server.address.clone()];
+    let mut node = Watched::new(scene, "alone", NodeOptions { peers, ..slow(scene) })?;
+    node.until_it_imports().await?;
+    server.process.kill_now()?;
+    server.process.ended().await?;
+    let gone = |now: &Standing| {
+        now.peer(&name).is_some_and(|peer| peer.state == PeerState::Gone)
+    };
+    let alone = node.look_until(gone).await?;
+    sleep(GONE_FOR).await;
+    let back = Instant::now();
+    let listen = Some(place);
+    let _server = scene.serve(ServerOptions { listen, ..options }).await?;
+    let again = node.look_until(|now| now.height > alone.height).await?;
+    let told = format!("it went on {:.1} s after the peer was back", back.elapsed().as_secs_f64());
+    node.is_synced().await?;
+    let after = node.look().await?;
+    let completed = node.completes(scene).await?;
+    Ok(Outcome::new(told, completed, [
+        ("it knows that the peer is gone", gone(&alone)),
+        ("it goes on when the peer is back", again.height > alone.height),
+        ("nobody is banned", !after.is_anybody_banned()),
+    ]))
+}
+
+/// One of two answers late, and not so late that it would have failed.
+async fn late(scene: &Scene) -> Result<Outcome, SceneError> {
+    let options = ServerOptions { behaviour: Behaviour::Late, ..ServerOptions::default() };
+    let other = scene.serve(options).await?;
+    let peers = vec![scene.server.address.clone(), other.address.clone()];
+    let mut node = Watched::new(scene, "late", NodeOptions { peers, ..slow(scene) })?;
+    node.is_synced().await?;
+    let after = node.look().await?;
+    let completed = node.completes(scene).await?;
+    let failures: u64 = after.peers.iter().map(|peer| peer.failures).sum();
+    let told = format!("{} times the other was first; {failures} requests failed", after.hedges_won);
+    Ok(Outcome::new(told, completed, [
+        ("the other is asked, and first", after.hedges_won > 0),
+        ("nobody has failed", failures == 0),
+        ("nobody is banned", !after.is_anybody_banned()),
+        ("no breaker is open", after.breakers_open.is_empty()),
+    ]))
 }
