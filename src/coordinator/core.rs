@@ -87,6 +87,8 @@ pub(super) struct Core {
     next_attempt: Duration,
     /// The head at the last round of searches.
     searched_at: Option<Height>,
+    /// Whether a peer came since the last round of searches.
+    unasked: bool,
     /// Since when there is a usable peer.
     met_at: Option<Duration>,
     /// Since when there is no usable peer.
@@ -120,6 +122,7 @@ impl Core {
             next_search: Duration::ZERO,
             next_attempt: Duration::ZERO,
             searched_at: None,
+            unasked: false,
             met_at: None,
             alone_since: None,
             failures: 0,
@@ -209,6 +212,7 @@ impl Core {
             }
             Event::Peers { view } => {
                 self.searches.peers_changed(now, &self.peers.usable, &view.usable);
+                self.unasked |= view.usable.keys().any(|p| !self.peers.usable.contains_key(p));
                 self.peers = view;
                 self.peers_changed(now);
             }
@@ -382,7 +386,7 @@ impl Core {
 
     /// Whether whoever is near has been asked. A node that was called synced stays it.
     fn settled(&self, now: Duration) -> bool {
-        let quiet = self.searches.is_empty() && self.peers.checking == 0;
+        let quiet = self.searches.is_empty() && self.peers.checking == 0 && !self.unasked;
         let intervals = if quiet { SETTLE_INTERVALS } else { SETTLE_INTERVALS_MAX };
         let waited = self.met_at.map_or(Duration::ZERO, |met_at| now.saturating_sub(met_at));
         matches!(self.phase, Phase::Synced { .. }) || waited >= self.settings.interval * intervals
@@ -431,6 +435,7 @@ impl Core {
             return Vec::new();
         }
         self.searched_at = Some(self.head.height);
+        self.unasked = false;
         let far = matches!(self.phase, Phase::DownloadingBlocks { .. });
         let intervals = if far { FAR_SEARCH_INTERVALS } else { 1 };
         self.next_search = now + self.settings.interval * intervals;

@@ -141,6 +141,23 @@ fn nobody_is_synced_before_other_peers_had_the_time_to_prove_more() {
 }
 
 #[test]
+fn peer_that_came_after_the_first_round_is_asked_before_anybody_is_synced() {
+    // One that serves only the block that we have, and one that is checked a moment later.
+    let mut world = World::new(&[1]);
+    world.start(None);
+    world.import(1);
+    world.now += SECOND / 10;
+    world.heads.insert(PeerId::random(), 5_000);
+    world.peers();
+    // No tick comes before the settling time is over: only then is there another round.
+    world.now += 2 * SECOND;
+    let effects = world.core.apply(world.now, Event::Tick);
+    assert_eq!(world.phase(), "catching_up");
+    world.perform(effects);
+    assert_eq!(world.window, Some((h(2), h(5_000))));
+}
+
+#[test]
 fn empty_replies_alone_never_mean_synced() {
     let mut world = World::new(&[]);
     world.start(None);
