@@ -168,8 +168,9 @@ struct Left {
 impl Kills {
     async fn look_at_a_whole_sync(&mut self) -> Result<(), SceneError> {
         let store = self.scene.new_store("whole")?;
-        let (node, left) =
-            self.leave_alone(self.scene.start(&store, NodeOptions::default())?, Instant::now()).await?;
+        let (node, left) = self
+            .leave_alone(self.scene.start(&store, NodeOptions::default())?, Instant::now())
+            .await?;
         self.whole = left.imported_after;
         self.searching = self.in_vain(&left);
         node.stop().await?;
@@ -192,7 +193,8 @@ impl Kills {
         let store = self.scene.new_store("node")?;
         let promised = self.kill(&store, &instant).await?;
         let begun = Instant::now();
-        let (node, left) = self.leave_alone(self.scene.start(&store, NodeOptions::default())?, begun).await?;
+        let (node, left) =
+            self.leave_alone(self.scene.start(&store, NodeOptions::default())?, begun).await?;
         node.stop().await?;
         let identical = self.scene.is_whole_chain(&store).await?;
         fs::remove_dir_all(&store)?;

@@ -24,12 +24,12 @@ use crate::processes::{
 };
 
 /// Blocks of the chain. Source: a sync of some seconds, and a few MiB.
-const BLOCKS: u64 = 4_000;
+const BLOCKS: u64 = 2_500;
 
 /// How long a node takes for the chain where something is to happen meanwhile. Unit: time. Source: a
 /// child is back, a dialled peer answers within a second or two. Too low: the sync is over before.
 /// Too high: rows take long.
-const SLOWLY: Duration = Duration::from_secs(5);
+const SLOWLY: Duration = Duration::from_secs(3);
 
 /// One row: what was done to a node, and what it did.
 #[derive(Debug, Clone, Serialize)]
@@ -148,8 +148,7 @@ impl Table<'_> {
         let begun = Instant::now();
         let Outcome { told, broken, completed } = outcome.await?;
         let (kept, seconds) = (broken.is_empty(), begun.elapsed().as_secs_f64());
-        let report =
-            RowReport { row, caused_by, promised, told, kept, broken, completed, seconds };
+        let report = RowReport { row, caused_by, promised, told, kept, broken, completed, seconds };
         (self.done)(&report);
         self.report.rows.push(report);
         Ok(())

@@ -208,6 +208,7 @@ async fn ends_and_goes_on(
     let found = next.promised();
     let completed = next.completes(scene).await?;
     let says = told.contains("store failed");
-    let promises = [("the tree ends, with the reason", says), ("nothing is lost", found >= promised)];
+    let promises =
+        [("the tree ends, with the reason", says), ("nothing is lost", found >= promised)];
     Ok(Outcome::new(told, completed, promises))
 }

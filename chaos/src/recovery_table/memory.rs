@@ -38,8 +38,12 @@ async fn at_the_limit(scene: &Scene) -> Result<Outcome, SceneError> {
     };
     let less = node.look_until(|now| now.budget_bytes == 0).await?;
     let completed = node.completes(scene).await?;
-    Ok(Outcome::new(&told, completed, [
-        ("it says so", told.contains("less is downloaded ahead")),
-        ("nothing is downloaded ahead any more", less.budget_bytes == 0),
-    ]))
+    Ok(Outcome::new(
+        &told,
+        completed,
+        [
+            ("it says so", told.contains("less is downloaded ahead")),
+            ("nothing is downloaded ahead any more", less.budget_bytes == 0),
+        ],
+    ))
 }

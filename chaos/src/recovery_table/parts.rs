@@ -13,7 +13,8 @@ use crate::processes::{
 const RESTARTS: &str = "the child is started again, and takes up its work";
 
 /// What a node does whose child hangs.
-const FINDS_IT: &str = "the log says so, the child is killed and started again, and takes up its work";
+const FINDS_IT: &str =
+    "the log says so, the child is killed and started again, and takes up its work";
 
 /// What a node does whose child fails again and again.
 const ENDS: &str = "the tree ends with the reason, the process lives; the next start goes on";
@@ -47,12 +48,16 @@ async fn struck(scene: &Scene, child: Child, blow: Blow) -> Result<Outcome, Scen
     let found = said.lines().find(|line| line.contains("child gives no sign of life: killing it"));
     let hung = blow == Blow::Hang;
     let times = after.incarnation(child);
-    let told = format!("incarnation {times} of {child:?}; {}", found.unwrap_or_default());
-    Ok(Outcome::new(told, completed, [
-        ("it is back in mid-sync", back.incarnation(child) == 2 && back.height < after.height),
-        ("it is found to hang, if it does", found.is_some() == hung),
-        ("it is started again once", times == 2),
-    ]))
+    let told = format!("incarnation {times} of {child:?} {}", found.unwrap_or_default());
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("it is back in mid-sync", back.incarnation(child) == 2 && back.height < after.height),
+            ("it is found to hang, if it does", found.is_some() == hung),
+            ("it is started again once", times == 2),
+        ],
+    ))
 }
 
 /// A child is struck as often as it comes back.
@@ -81,9 +86,13 @@ async fn struck_until_it_ends(scene: &Scene, child: Child) -> Result<Outcome, Sc
     let found = next.promised();
     let completed = next.completes(scene).await?;
     let says = told.contains("supervisor SyncSupervisor gave up on child ValidatorPool");
-    Ok(Outcome::new(told, completed, [
-        ("it was started again before", last.incarnation(child) > 1),
-        ("the tree ends, with the reason", says),
-        ("nothing is lost", found >= promised),
-    ]))
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("it was started again before", last.incarnation(child) > 1),
+            ("the tree ends, with the reason", says),
+            ("nothing is lost", found >= promised),
+        ],
+    ))
 }

@@ -28,7 +28,7 @@ const ASKS_TWICE: &str = "what everything waits for is had from the other; nobod
 
 /// How long the only peer is stopped. Unit: time. Source: longer than it takes to tell, and than
 /// connections are kept.
-const STOPPED_FOR: Duration = Duration::from_secs(12);
+const STOPPED_FOR: Duration = Duration::from_secs(10);
 
 /// How long a killed peer is gone. Unit: time. Source: some pauses between dials.
 const GONE_FOR: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const COMES_BACK: u8 = 1;
 /// All rows of peers that do not answer in time.
 pub(super) async fn rows(table: &mut Table<'_>, scene: &Scene) -> Result<(), SceneError> {
     let stopped = stopped_for_a_while(scene);
-    table.row(ErrorClass::Partition, "the only peer stopped for 12 s", WAITS, stopped).await?;
+    table.row(ErrorClass::Partition, "the only peer stopped for 10 s", WAITS, stopped).await?;
     let one = one_of_two_stopped(scene);
     let caused_by = "one of two peers stopped in mid-sync";
     table.row(ErrorClass::PeerTimeout, caused_by, ASKS_THE_OTHER, one).await?;
@@ -73,12 +73,16 @@ async fn stopped_for_a_while(scene: &Scene) -> Result<Outcome, SceneError> {
         other => (format!("{other:?}"), false),
     };
     let score = |of: &Standing| of.peer(&name).map(|peer| peer.reliability);
-    Ok(Outcome::new(told, completed, [
-        ("it says that its link is cut", says),
-        ("nobody is banned", !after.is_anybody_banned()),
-        ("no breaker is open", after.breakers_open.is_empty()),
-        ("no penalty is left", score(&after) >= score(&before)),
-    ]))
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("it says that its link is cut", says),
+            ("nobody is banned", !after.is_anybody_banned()),
+            ("no breaker is open", after.breakers_open.is_empty()),
+            ("no penalty is left", score(&after) >= score(&before)),
+        ],
+    ))
 }
 
 /// One of two is stopped, for longer than a request may take.
@@ -100,12 +104,16 @@ async fn one_of_two_stopped(scene: &Scene) -> Result<Outcome, SceneError> {
     let completed = node.completes(scene).await?;
     let failures = counted.peer(&name).map_or(0, |peer| peer.failures);
     let told = format!("the peer failed {failures} requests");
-    Ok(Outcome::new(told, completed, [
-        ("its failures are counted", failures > 0),
-        ("they are counted in mid-sync", counted.height < after.height),
-        ("it is not banned", !after.is_anybody_banned()),
-        ("no link is cut", !cut),
-    ]))
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("its failures are counted", failures > 0),
+            ("they are counted in mid-sync", counted.height < after.height),
+            ("it is not banned", !after.is_anybody_banned()),
+            ("no link is cut", !cut),
+        ],
+    ))
 }
 
 /// The only peer is killed, and a new process takes its place.
@@ -118,9 +126,7 @@ async fn killed_and_started_again(scene: &Scene) -> Result<Outcome, SceneError> 
     node.until_it_imports().await?;
     server.process.kill_now()?;
     server.process.ended().await?;
-    let gone = |now: &Standing| {
-        now.peer(&name).is_some_and(|peer| peer.state == PeerState::Gone)
-    };
+    let gone = |now: &Standing| now.peer(&name).is_some_and(|peer| peer.state == PeerState::Gone);
     let alone = node.look_until(gone).await?;
     sleep(GONE_FOR).await;
     let back = Instant::now();
@@ -131,11 +137,15 @@ async fn killed_and_started_again(scene: &Scene) -> Result<Outcome, SceneError> 
     node.is_synced().await?;
     let after = node.look().await?;
     let completed = node.completes(scene).await?;
-    Ok(Outcome::new(told, completed, [
-        ("it knows that the peer is gone", gone(&alone)),
-        ("it goes on when the peer is back", again.height > alone.height),
-        ("nobody is banned", !after.is_anybody_banned()),
-    ]))
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("it knows that the peer is gone", gone(&alone)),
+            ("it goes on when the peer is back", again.height > alone.height),
+            ("nobody is banned", !after.is_anybody_banned()),
+        ],
+    ))
 }
 
 /// One of two answers late, and not so late that it would have failed.
@@ -148,11 +158,16 @@ async fn late(scene: &Scene) -> Result<Outcome, SceneError> {
     let after = node.look().await?;
     let completed = node.completes(scene).await?;
     let failures: u64 = after.peers.iter().map(|peer| peer.failures).sum();
-    let told = format!("{} times the other was first; {failures} requests failed", after.hedges_won);
-    Ok(Outcome::new(told, completed, [
-        ("the other is asked, and first", after.hedges_won > 0),
-        ("nobody has failed", failures == 0),
-        ("nobody is banned", !after.is_anybody_banned()),
-        ("no breaker is open", after.breakers_open.is_empty()),
-    ]))
+    let told =
+        format!("{} times the other was first; {failures} requests failed", after.hedges_won);
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("the other is asked, and first", after.hedges_won > 0),
+            ("nobody has failed", failures == 0),
+            ("nobody is banned", !after.is_anybody_banned()),
+            ("no breaker is open", after.breakers_open.is_empty()),
+        ],
+    ))
 }

@@ -23,20 +23,24 @@ use crate::processes::{
 };
 
 /// What a node does with a checkpoint that is of no use.
-const SETS_ASIDE: &str = "it is set aside, the log says so, and the sync goes on from the true ones";
+const SETS_ASIDE: &str =
+    "it is set aside, the log says so, and the sync goes on from the true ones";
 
 /// What a node does whose head is damaged.
 const GOES_BACK: &str = "it goes on from a whole block below, and says what it did";
 
-/// Where the nodes are whose files are damaged. Source: above two checkpoints.
-const STOPPED_AT: Height = Height::new(2_500);
+/// Where the nodes are whose files are damaged. Source: above a checkpoint, and not one itself.
+const STOPPED_AT: Height = Height::new(1_500);
 
 /// The height of the forged checkpoint: above the true ones.
-const FORGED_AT: Height = Height::new(2_400);
+const FORGED_AT: Height = Height::new(1_400);
 
 /// Where the node goes whose checkpoints were damaged: above the next one. Source: few enough that
 /// none of the old ones is pruned.
-const GOES_TO: Height = Height::new(3_200);
+const GOES_TO: Height = Height::new(2_100);
+
+/// The root of a block that there is not.
+const NO_BLOCK: BlockRoot = BlockRoot::new([7; 32]);
 
 /// Bytes at the end of the last segment that are damaged. Source: less than a block.
 const DAMAGED_BYTES: usize = 64;
@@ -78,7 +82,7 @@ fn break_off(records: &RecordStore, newest: &Checkpoint) -> Done<()> {
 fn forge(records: &RecordStore, newest: &Checkpoint) -> Done<()> {
     let forged = Checkpoint {
         height: FORGED_AT,
-        root: BlockRoot::new([7; 32]),
+        root: NO_BLOCK,
         kind: CheckpointKind::Periodic,
         ..newest.clone()
     };
@@ -115,7 +119,8 @@ async fn checkpoint_is_set_aside(
     });
     let true_ones = true_ones.await?;
     let log = scene.path(&format!("{name}.log"));
-    let options = NodeOptions { log: Some(log.clone()), target: Some(GOES_TO), ..NodeOptions::default() };
+    let options =
+        NodeOptions { log: Some(log.clone()), target: Some(GOES_TO), ..NodeOptions::default() };
     let mut node = Watched::start(scene, &store, options)?;
     node.until(|said| matches!(said, Said::Opened { .. })).await?;
     let found = node.promised();
@@ -129,13 +134,17 @@ async fn checkpoint_is_set_aside(
     let completed = Watched::start(scene, &store, NodeOptions::default())?.completes(scene).await?;
     let said = fs::read_to_string(&log)?;
     let told = said.lines().find(|line| line.contains(says));
-    let is_true = |kept: &Checkpoint| kept.root != BlockRoot::new([7; 32]);
-    Ok(Outcome::new(told.unwrap_or(&said), completed, [
-        ("the log says so", told.is_some()),
-        ("it is set aside", damaged == 0 && kept.iter().all(is_true)),
-        ("the true ones stay", true_ones.iter().all(|made| kept.contains(made))),
-        ("the head is as it was", found == STOPPED_AT),
-    ]))
+    let is_true = |kept: &Checkpoint| kept.root != NO_BLOCK;
+    Ok(Outcome::new(
+        told.unwrap_or(&said),
+        completed,
+        [
+            ("the log says so", told.is_some()),
+            ("it is set aside", damaged == 0 && kept.iter().all(is_true)),
+            ("the true ones stay", true_ones.iter().all(|made| kept.contains(made))),
+            ("the head is as it was", found == STOPPED_AT),
+        ],
+    ))
 }
 
 /// Bits of the last block are flipped while the node is down.
@@ -150,15 +159,20 @@ async fn damaged(scene: &Scene) -> Result<Outcome, SceneError> {
     };
     let found = node.promised();
     let completed = node.completes(scene).await?;
-    Ok(Outcome::new(told, completed, [
-        ("it says what it did", says),
-        ("it goes on from the block below", STOPPED_AT.checked_sub(1) == Some(found)),
-    ]))
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            ("it says what it did", says),
+            ("it goes on from the block below", STOPPED_AT.checked_sub(1) == Some(found)),
+        ],
+    ))
 }
 
 fn last_segment(store: &Path) -> Result<PathBuf, SceneError> {
     let files = fs::read_dir(store.join("blocks"))?;
-    let mut files: Vec<_> = files.map(|file| Ok(file?.path())).collect::<Result<_, std::io::Error>>()?;
+    let mut files: Vec<_> =
+        files.map(|file| Ok(file?.path())).collect::<Result<_, std::io::Error>>()?;
     files.sort();
     files.pop().ok_or(SceneError::Unexpected { said: Some("a store without blocks".to_owned()) })
 }

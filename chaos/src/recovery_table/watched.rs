@@ -46,11 +46,7 @@ impl Watched {
     }
 
     /// Starts a node over a new store.
-    pub(super) fn new(
-        scene: &Scene,
-        name: &str,
-        options: NodeOptions,
-    ) -> Result<Self, SceneError> {
+    pub(super) fn new(scene: &Scene, name: &str, options: NodeOptions) -> Result<Self, SceneError> {
         Self::start(scene, &scene.new_store(name)?, options)
     }
 
