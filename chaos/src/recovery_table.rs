@@ -24,7 +24,7 @@ use crate::processes::{
 };
 
 /// Blocks of the chain. Source: a sync of some seconds, and a few MiB.
-const BLOCKS: u64 = 2_500;
+const BLOCKS: u64 = 2_000;
 
 /// How long a node takes for the chain where something is to happen meanwhile. Unit: time. Source: a
 /// child is back, a dialled peer answers within a second or two. Too low: the sync is over before.
@@ -166,4 +166,42 @@ impl Table<'_> {
 fn slow(scene: &Scene) -> NodeOptions {
     let bytes_per_second = Some(scene.bytes_per_second(SLOWLY));
     NodeOptions { bytes_per_second, ..NodeOptions::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(row: ErrorClass) -> RowReport {
+        RowReport {
+            row,
+            caused_by: "",
+            promised: "",
+            told: String::new(),
+            kept: true,
+            broken: Vec::new(),
+            completed: true,
+            seconds: 0.0,
+        }
+    }
+
+    #[test]
+    fn run_is_only_kept_if_each_class_was_caused_or_said_to_be_left_out() {
+        let mut report = TableReport::default();
+        assert!(!report.is_kept(), "nothing was caused");
+        report.rows = RECOVERY_TABLE.iter().map(|of| row(of.class)).collect();
+        assert!(report.is_kept());
+        let missing = report.rows.pop().unwrap().row;
+        assert!(!report.is_kept(), "{missing} was forgotten");
+        report.left_out.push(LeftOut { row: missing, why: "mounts need root" });
+        assert!(report.is_kept());
+        report.rows[0].kept = false;
+        assert!(!report.is_kept(), "a promise was broken");
+    }
+
+    #[test]
+    fn only_the_promises_that_were_not_kept_are_broken() {
+        let outcome = Outcome::new("told", true, [("one", true), ("other", false)]);
+        assert_eq!(outcome.broken, ["other"]);
+    }
 }

@@ -170,21 +170,30 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         ],
         who: &["DownloadScheduler"],
         runbook: None,
-        tests: &["silent_peer_loses_its_ranges_to_others_and_is_not_banned"],
+        tests: &[
+            "silent_peer_loses_its_ranges_to_others_and_is_not_banned",
+            "errors_of_peers_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::ConnectionLost,
         steps: &[Step::AskOthers, Step::TryAgain(REDIAL), Step::TryAgain(SYNC_AGAIN)],
         who: &["DownloadScheduler", "PeerNetwork", "SyncCoordinator"],
         runbook: Some("… ; tries again in N s"),
-        tests: &["peer_that_leaves_in_the_middle_is_replaced_by_the_others"],
+        tests: &[
+            "peer_that_leaves_in_the_middle_is_replaced_by_the_others",
+            "errors_of_peers_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::HighLatency,
         steps: &[Step::AskOthers],
         who: &["DownloadScheduler"],
         runbook: None,
-        tests: &["front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline"],
+        tests: &[
+            "front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline",
+            "errors_of_peers_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::InvalidBlock,
@@ -194,6 +203,7 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         tests: &[
             "liar_is_out_and_the_chain_is_the_true_one",
             "bytes_that_are_no_canonical_block_convict_their_sender",
+            "lies_forks_and_failed_parts_are_recovered_from_as_the_table_says",
         ],
     },
     RecoveryRow {
@@ -201,7 +211,10 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         steps: &[Step::RestartPart, Step::Stop],
         who: &["SyncSupervisor", "DownloadScheduler"],
         runbook: Some("the sync has ended … supervisor SyncSupervisor gave up on child …"),
-        tests: &["struck_validator_pool_comes_back_and_the_sync_completes"],
+        tests: &[
+            "struck_validator_pool_comes_back_and_the_sync_completes",
+            "lies_forks_and_failed_parts_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::DownloadFailure,
@@ -215,6 +228,7 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         tests: &[
             "empty_replies_neither_end_the_sync_nor_hold_it_up",
             "what_came_before_a_cut_is_used_and_the_rest_is_asked_again",
+            "errors_of_peers_are_recovered_from_as_the_table_says",
         ],
     },
     RecoveryRow {
@@ -229,7 +243,10 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         steps: &[Step::SetAside],
         who: &["CheckpointStore"],
         runbook: Some("a checkpoint fails its checks: it was set aside"),
-        tests: &["forged_and_foreign_checkpoints_are_set_aside_and_never_restored"],
+        tests: &[
+            "forged_and_foreign_checkpoints_are_set_aside_and_never_restored",
+            "errors_of_disk_and_files_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::InconsistentState,
@@ -239,6 +256,7 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         tests: &[
             "only_a_checkpoint_saves_a_run_whose_head_and_what_is_near_it_are_gone",
             "damaged_store_is_opened_as_far_as_it_is_whole_or_refused_and_never_trusted",
+            "errors_of_disk_and_files_are_recovered_from_as_the_table_says",
         ],
     },
     RecoveryRow {
@@ -246,7 +264,10 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         steps: &[Step::AskOthers, Step::TryAgain(SYNC_AGAIN), Step::AskOperator],
         who: &["BlockImporter", "DownloadScheduler", "SyncCoordinator"],
         runbook: Some("… waits for another peer, or to be told to resume"),
-        tests: &["sync_completes_among_byzantine_peers_and_only_liars_are_thrown_out"],
+        tests: &[
+            "sync_completes_among_byzantine_peers_and_only_liars_are_thrown_out",
+            "lies_forks_and_failed_parts_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::OutOfMemory,
@@ -255,21 +276,24 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
         runbook: Some(
             "the process uses N MiB of memory of the M MiB it should: less is downloaded ahead",
         ),
-        tests: &["process_at_its_limit_of_memory_says_so_and_the_sync_completes"],
+        tests: &[
+            "process_at_its_limit_of_memory_says_so_and_the_sync_completes",
+            "errors_of_disk_and_files_are_recovered_from_as_the_table_says",
+        ],
     },
     RecoveryRow {
         class: ErrorClass::StorageFailure,
         steps: &[Step::Stop, Step::AskOperator],
         who: &["BlockImporter", "SyncSupervisor"],
         runbook: Some("the sync has ended … the chain store failed"),
-        tests: &["errors_of_disk_and_peer_are_recovered_from_as_the_table_says"],
+        tests: &["errors_of_disk_and_files_are_recovered_from_as_the_table_says"],
     },
     RecoveryRow {
         class: ErrorClass::Capacity,
         steps: &[Step::Hold],
         who: &["ResourceMonitor", "BlockImporter"],
         runbook: Some("the disk has N MiB left: nothing is imported until M MiB are free"),
-        tests: &["errors_of_disk_and_peer_are_recovered_from_as_the_table_says"],
+        tests: &["errors_of_disk_and_files_are_recovered_from_as_the_table_says"],
     },
 ];
 

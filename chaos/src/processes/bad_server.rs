@@ -18,7 +18,9 @@ use crate::fixture::other_blocks::approved;
 /// nobody else is asked. Too high: it fails.
 const LATE: Duration = Duration::from_millis(700);
 
-/// How long a slow server takes for each read. Unit: time.
+/// How long a slow server takes for each read. Unit: time. Source: the round trip of a long link;
+/// syncs take seconds. Too low: one is over before its peers do what they are there for. Too high:
+/// rows take long.
 const SLOW: Duration = Duration::from_millis(50);
 
 /// What a server does with what it is asked for.

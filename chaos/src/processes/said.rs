@@ -70,6 +70,8 @@ pub(crate) struct Standing {
     pub(crate) height: Height,
     /// Everybody known.
     pub(crate) peers: Vec<PeerStatus>,
+    /// By name, how many calls in a row peers have failed that failed the last.
+    pub(crate) failures_in_row: BTreeMap<String, usize>,
     /// By name, the peers whose breakers are not closed.
     pub(crate) breakers_open: Vec<String>,
     /// How often a second peer was asked for the front and was first.
@@ -89,6 +91,12 @@ impl Standing {
     /// Whether the peer that is called `name` is at work.
     pub(crate) fn has_delivered(&self, name: &str) -> bool {
         self.peer(name).is_some_and(|peer| peer.blocks >= AT_WORK_BLOCKS)
+    }
+
+    /// Whether failures of the peer that is called `name` are counted against it.
+    pub(crate) fn counts_failures_of(&self, name: &str) -> bool {
+        self.failures_in_row.contains_key(name)
+            || self.peer(name).is_some_and(|peer| peer.failures > 0)
     }
 
     /// Whether somebody is kept out.

@@ -2,6 +2,7 @@
 //! and when it is done; it does what it is told, and lives on when its sync has ended.
 
 use std::{
+    collections::BTreeMap,
     error::Error,
     fs::File,
     hint::black_box,
@@ -167,13 +168,22 @@ async fn obey(node: &Node, order: &str) -> Result<(), Box<dyn Error>> {
 }
 
 async fn standing(node: &Node) -> Standing {
-    let open = |state| state != BreakerState::Closed;
-    let breakers = node.breakers().into_iter().filter(|breaker| open(breaker.state));
+    let (mut failures_in_row, mut breakers_open) = (BTreeMap::new(), Vec::new());
+    for breaker in node.breakers() {
+        let peer = breaker.peer.to_string();
+        if breaker.state != BreakerState::Closed {
+            breakers_open.push(peer.clone());
+        }
+        if breaker.failures_in_row > 0 {
+            failures_in_row.insert(peer, breaker.failures_in_row);
+        }
+    }
     let SyncStatus { current_height: height, peers, .. } = node.status();
     Standing {
         height,
         peers,
-        breakers_open: breakers.map(|breaker| breaker.peer.to_string()).collect(),
+        failures_in_row,
+        breakers_open,
         // A scheduler that is down has none to tell of.
         hedges_won: node.window().await.map_or(0, |window| window.hedges_won),
         budget_bytes: node.budget().limit,

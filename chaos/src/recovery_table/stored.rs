@@ -35,9 +35,9 @@ const STOPPED_AT: Height = Height::new(1_500);
 /// The height of the forged checkpoint: above the true ones.
 const FORGED_AT: Height = Height::new(1_400);
 
-/// Where the node goes whose checkpoints were damaged: above the next one. Source: few enough that
-/// none of the old ones is pruned.
-const GOES_TO: Height = Height::new(2_100);
+/// Where the node goes whose checkpoints were damaged. Source: few enough blocks that none of the
+/// true checkpoints is pruned.
+const GOES_TO: Height = Height::new(1_900);
 
 /// The root of a block that there is not.
 const NO_BLOCK: BlockRoot = BlockRoot::new([7; 32]);

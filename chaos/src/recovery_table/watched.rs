@@ -75,19 +75,20 @@ impl Watched {
 
     /// The highest block that it has acknowledged.
     pub(super) fn promised(&self) -> Height {
-        let heights = self.heard.iter().filter_map(|said| match said {
-            Said::Opened { height } | Said::Imported { height } => Some(*height),
-            _ => None,
-        });
-        heights.max().unwrap_or_default()
+        let mut highest = Height::GENESIS;
+        for said in &self.heard {
+            if let Said::Opened { height } | Said::Imported { height } = said {
+                highest = highest.max(*height);
+            }
+        }
+        highest
     }
 
     /// Why its sync has ended; none if it has not, up to now.
     pub(super) fn ended_because(&self) -> Option<&str> {
-        self.heard.iter().find_map(|said| match said {
-            Said::Ended { why } => Some(why.as_str()),
-            _ => None,
-        })
+        self.heard
+            .iter()
+            .find_map(|said| if let Said::Ended { why } = said { Some(why.as_str()) } else { None })
     }
 
     /// Whether it has said so, up to now.
