@@ -1,5 +1,6 @@
-//! Rows of the table of recovery, each caused for real: the disk, the link, the peers, the parts and
-//! the files of a real node are broken, and what it says and does is compared with what is promised.
+//! Rows of the table of recovery, each caused for real: the disk, the link, the peers, the parts
+//! and the files of a real node are broken, and what it says and does is compared with what is
+//! promised.
 //!
 //! Some rows need root (mounts) or `strace`; where that is missing they are left out, and said to
 //! be.

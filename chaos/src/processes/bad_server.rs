@@ -1,5 +1,5 @@
-//! Servers that are not full, prompt and honest. All of them serve block 1 as it is: a peer is asked
-//! for nothing more before it has shown which chain it serves.
+//! Servers that are not full, prompt and honest. All of them serve block 1 as it is: a peer is
+//! asked for nothing more before it has shown which chain it serves.
 
 use std::{thread::sleep, time::Duration};
 

@@ -1,8 +1,8 @@
 //! A process in a role, as the one that started it sees it.
 //!
 //! A process says one line of JSON when it is ready, then one for each line that it is sent, and
-//! what it has to say of its own accord. It ends when its standard input does, so that none outlives
-//! this one.
+//! what it has to say of its own accord. It ends when its standard input does, so that none
+//! outlives this one.
 
 use std::{
     env,

@@ -1,8 +1,14 @@
 //! Parts of the node that fail or hang.
 
-use alys_sync::{resilience::ErrorClass, tree::Child};
+use std::fs;
 
-use super::{Outcome, Table, slow, watched::Watched};
+use alys_sync::{resilience::ErrorClass, tree::Child};
+use tokio::time::sleep;
+
+use super::{
+    Outcome, Table, slow,
+    watched::{LOOK_EVERY, Watched},
+};
 use crate::processes::{
     SceneError,
     said::{Blow, Order, Said},
@@ -43,8 +49,8 @@ async fn struck(scene: &Scene, child: Child, blow: Blow) -> Result<Outcome, Scen
     node.is_synced().await?;
     let after = node.look().await?;
     let completed = node.completes(scene).await?;
-    let said = std::fs::read_to_string(&log)?;
-    std::fs::remove_file(&log)?;
+    let said = fs::read_to_string(&log)?;
+    fs::remove_file(&log)?;
     let found = said.lines().find(|line| line.contains("child gives no sign of life: killing it"));
     let hung = blow == Blow::Hang;
     let times = after.incarnation(child);
@@ -76,6 +82,7 @@ async fn struck_until_it_ends(scene: &Scene, child: Child) -> Result<Outcome, Sc
             let order = Order::Strike { child: child.id().to_owned(), blow: Blow::Panic };
             node.order(&order).await?;
         }
+        sleep(LOOK_EVERY).await;
     };
     // It answered after the end of its tree, so the process lives.
     let promised = node.promised();

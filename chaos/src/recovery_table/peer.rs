@@ -87,7 +87,7 @@ async fn stopped_for_a_while(scene: &Scene) -> Result<Outcome, SceneError> {
 
 /// One of two is stopped, for longer than a request may take.
 async fn one_of_two_stopped(scene: &Scene) -> Result<Outcome, SceneError> {
-    // The quicker one has the most under way, more than others are asked for twice.
+    // The quicker one has the most under way when it falls silent.
     let slow = ServerOptions { behaviour: Behaviour::Slow, ..ServerOptions::default() };
     let servers = [scene.serve(slow).await?, scene.serve(ServerOptions::default()).await?];
     let peers = servers.iter().map(|server| server.address.clone()).collect();

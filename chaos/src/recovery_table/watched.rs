@@ -25,7 +25,7 @@ const SAYS_WITHIN: Duration = Duration::from_secs(60);
 const LOOKS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Between two looks at how everything stands. Unit: time.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A node with what it said, over a store.
 pub(super) struct Watched {
