@@ -27,9 +27,9 @@ use crate::processes::{
 /// Blocks of the chain. Source: a sync of some seconds, and a few MiB.
 const BLOCKS: u64 = 2_000;
 
-/// How long a node takes for the chain where something is to happen meanwhile. Unit: time. Source: a
-/// child is back, a dialled peer answers within a second or two. Too low: the sync is over before.
-/// Too high: rows take long.
+/// How long a node takes for the chain where something is to happen meanwhile. Unit: time. Source:
+/// a child is back, a dialled peer answers within a second or two. Too low: the sync is over
+/// before. Too high: rows take long.
 const SLOWLY: Duration = Duration::from_secs(3);
 
 /// One row: what was done to a node, and what it did.

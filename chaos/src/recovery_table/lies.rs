@@ -22,9 +22,9 @@ const ASKS_OTHERS: &str =
     "others are asked; it is set back, and left alone where it fails; it is not banned";
 
 /// What a node does for which everybody has another chain.
-const KEEPS_ITS_OWN: &str = "its blocks stay; it says that nobody continues them, and when it tries \
-                             again; it goes on by itself when an honest peer appears; nobody is \
-                             banned";
+const KEEPS_ITS_OWN: &str = "its blocks stay; it says that nobody continues them, and when it \
+                             tries again; it goes on by itself when an honest peer appears; \
+                             nobody is banned";
 
 /// What a peer is worth of which nothing is known. Unit: thousandths. Source: the scores' start.
 const START: u16 = 500;
