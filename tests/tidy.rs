@@ -66,6 +66,7 @@ const PURE: &[&str] = &[
     "src/reputation/settings.rs",
     "src/reputation/view.rs",
     "src/resilience/recovery.rs",
+    "src/resources/backlog.rs",
     "src/resources/settings.rs",
     "src/resources/watch.rs",
     "src/resilience/partition.rs",
