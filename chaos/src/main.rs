@@ -38,7 +38,7 @@ enum Scenario {
     /// Strikes children of the tree while it syncs from peers of all kinds: each is killed, made to
     /// panic, to fail and to hang.
     Children {
-        /// How many runs for each of the seven children.
+        /// How many runs for each of the eight children.
         #[arg(long, default_value_t = 20)]
         runs: u64,
         /// The seed of the first run; the next run has the next seed.
