@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! SyncSupervisor
-//! ├── ResourceMonitor    memory and disk against their limits
+//! ├── ResourceMonitor    memory, disk and queues against their limits
 //! ├── CheckpointStore    durable checkpoints, and what is known of peers
 //! ├── PeerReputation     who may be asked
 //! ├── ValidatorPool      stateless verification on all cores
@@ -56,7 +56,7 @@ use crate::{
 /// The children by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Child {
-    /// Memory and disk against their limits.
+    /// Memory, disk and queues against their limits.
     ResourceMonitor,
     /// Durable checkpoints.
     CheckpointStore,
@@ -265,6 +265,7 @@ fn resource_monitor(shared: &Shared, children: &Children, gate: ImportGate) -> C
         gate,
         resources: Arc::clone(&shared.ports.resources),
         clock: Arc::clone(&shared.ports.clock),
+        scheduler: children.scheduler(),
         importer: children.importer(),
         coordinator: children.coordinator(),
     };

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use source::{Files, code, has_word, reached, roots, uses, without_tests};
+use source::{Files, code, has_word, reached, reports, roots, uses, without_tests};
 
 /// The longest line. Unit: characters. As in `rustfmt.toml`, which does not break comments.
 const LINE_MAX: usize = 100;
@@ -66,6 +66,7 @@ const PURE: &[&str] = &[
     "src/reputation/settings.rs",
     "src/reputation/view.rs",
     "src/resilience/recovery.rs",
+    "src/resources/backlog.rs",
     "src/resources/settings.rs",
     "src/resources/watch.rs",
     "src/resilience/partition.rs",
@@ -125,6 +126,15 @@ const KNOWN_IN: [(&str, &str); 6] = [
 
 /// The only file with `unsafe`: its invariants are written down there.
 const MAY_BE_UNSAFE: &str = "src/consensus/bls/curve.rs";
+
+/// Where an operator looks up what a node says.
+const RUNBOOK: &str = "deploy/runbook.md";
+
+/// What an operator sees warnings of.
+const WARNS: [&str; 2] = ["src/", "supervisors/src/"];
+
+/// Measurements, which are nobody's node.
+const WARNS_OF_NO_NODE: &str = "src/cli/bench/";
 
 /// Paths that exist on one machine only, and where packages come from on one only.
 const MACHINES: [&str; 4] = ["/work/", "/home/", "/root/", "/Users/"];
@@ -360,6 +370,27 @@ fn long_lines(files: &Files) -> Vec<String> {
     broken
 }
 
+/// What a node warns of without a word in the runbook.
+fn unexplained(files: &Files) -> Vec<String> {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let runbook = words(files.get(RUNBOOK).map_or("", String::as_str));
+    let mut broken = Vec::new();
+    for path in reached(files, &roots(files)).production {
+        let of_a_node = WARNS.iter().any(|part| path.starts_with(part));
+        if !of_a_node || path.starts_with(WARNS_OF_NO_NODE) {
+            continue;
+        }
+        for report in reports(&without_tests(&files[&path])) {
+            // A string goes on behind the end of its line.
+            let report = words(&report.replace("\\\n", " "));
+            if !runbook.contains(&report) {
+                broken.push(format!("{path}: the runbook has nothing on \"{report}\""));
+            }
+        }
+    }
+    broken
+}
+
 /// What is true of one machine only.
 fn machines(files: &Files) -> Vec<String> {
     let is_path = |line: &str, machine: &str| {
@@ -409,6 +440,7 @@ kept! {
     crates_that_may_be_replaced_are_known_in_one_place: known_elsewhere,
     what_the_compiler_cannot_check_is_in_one_file: unguarded,
     lines_are_short_enough: long_lines,
+    everything_a_node_warns_of_is_in_the_runbook: unexplained,
     nothing_is_true_of_one_machine_only: machines,
 }
 

@@ -17,7 +17,10 @@ mod roles;
 
 use std::{ffi::OsString, fs, io, path::Path, time::Duration};
 
-use alys_sync::types::{Height, Multiaddr};
+use alys_sync::{
+    consensus::generate::GenerateOptions,
+    types::{Height, Multiaddr},
+};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -179,7 +182,8 @@ pub async fn measure(
     let cores = roles::two_cores().ok_or(AbuseError::Cores)?;
     let dir = tempfile::tempdir()?;
     let (held, wanted) = (options.held, options.held + options.blocks);
-    let prepared = Prepared::make(dir.path(), wanted, held)?;
+    let chain = GenerateOptions { blocks: wanted, ..GenerateOptions::default() };
+    let prepared = Prepared::make(dir.path(), chain, held)?;
     let scene = Scene { options, prepared, cores };
     let mut runs = Vec::new();
     for pair in 0..options.pairs {

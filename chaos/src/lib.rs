@@ -20,6 +20,7 @@
 //! - [`kill9`]: real nodes on a real disk, killed with SIGKILL at any instant, and started again.
 //! - [`stores`]: stores whose files were damaged, and what becomes of them.
 //! - [`recovery_table`]: rows of the table of recovery, each caused for real.
+//! - [`recovery_time`]: how long a start takes on a short chain and on a long one.
 //! - [`processes`]: what runs with real processes have in common.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
 //! - [`regret`]: what choosing peers by what is known costs against always choosing the best.
@@ -43,6 +44,7 @@ pub mod partition;
 pub mod plan;
 pub mod processes;
 pub mod recovery_table;
+pub mod recovery_time;
 pub mod regret;
 pub mod run;
 pub mod stage;

@@ -101,6 +101,7 @@ fn measure_one(
         course: Course::Healing { faults_for: Duration::ZERO },
         write_takes: Duration::ZERO,
         healed_link: speed,
+        pressures: Vec::new(),
         config,
     };
     let outcome =

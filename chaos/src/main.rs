@@ -18,6 +18,7 @@ use chaos::{
     plan::{self, Plan},
     processes,
     recovery_table::{RowReport, run_table},
+    recovery_time::{self, BLOCKS_MIN, RecoveryTime, RecoveryTimeOptions},
     regret::{RegretOptions, simulate},
     run::{Outcome, run},
     stores::{StoreRun, StoresOptions, run_stores},
@@ -38,7 +39,7 @@ enum Scenario {
     /// Strikes children of the tree while it syncs from peers of all kinds: each is killed, made to
     /// panic, to fail and to hang.
     Children {
-        /// How many runs for each of the seven children.
+        /// How many runs for each of the eight children.
         #[arg(long, default_value_t = 20)]
         runs: u64,
         /// The seed of the first run; the next run has the next seed.
@@ -101,6 +102,22 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
+    /// Measures how long nodes take from their start until they download, on a short chain and on
+    /// a long one: after a kill, with a damaged head, and where only a checkpoint saves them.
+    RecoveryTime {
+        /// Blocks of the short chain.
+        #[arg(long, default_value_t = 5_000, value_parser = recoverable())]
+        short: u64,
+        /// Blocks of the long chain.
+        #[arg(long, default_value_t = 500_000, value_parser = recoverable())]
+        long: u64,
+        /// Starts of each kind on each chain.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..))]
+        pairs: u64,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
     /// Damages the files of stores and opens them.
     Stores {
         /// How many stores.
@@ -116,7 +133,7 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
-    /// A process of `kill9` and of `recovery-table`.
+    /// A process of `kill9`, `recovery-table` and `recovery-time`.
     #[command(hide = true)]
     SyncRole {
         #[command(flatten)]
@@ -240,6 +257,10 @@ struct SeedArgs {
     events: bool,
 }
 
+fn recoverable() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(BLOCKS_MIN..)
+}
+
 fn main() -> ExitCode {
     keep_silent_about_blows();
     let done = match Cli::parse().scenario {
@@ -257,6 +278,9 @@ fn main() -> ExitCode {
             damage_stores(StoresOptions { runs, seed, blocks }, json)
         }
         Scenario::RecoveryTable { only, json } => recovery_table(&only, json),
+        Scenario::RecoveryTime { short, long, pairs, json } => {
+            time_recovery(RecoveryTimeOptions { short, long, pairs }, json)
+        }
         Scenario::SyncRole { role } => processes::play(role).map(|()| true),
         Scenario::Links {
             blocks,
@@ -417,6 +441,17 @@ fn recovery_table(only: &[ErrorClass], json: bool) -> Result<bool, Box<dyn Error
     for left_out in &report.left_out {
         eprintln!("left out: {}: {}", left_out.row, left_out.why);
     }
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn time_recovery(options: RecoveryTimeOptions, json: bool) -> Result<bool, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(recovery_time::measure(options, |row: &RecoveryTime| {
+        if !json {
+            eprintln!("{row:?}");
+        }
+    }))?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(report.is_kept())
 }

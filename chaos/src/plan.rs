@@ -3,6 +3,7 @@
 mod byzantine;
 mod children;
 mod partition;
+mod pressure;
 
 use std::{fmt, time::Duration};
 
@@ -12,6 +13,7 @@ use rand::{Rng as _, rngs::StdRng};
 pub use self::{
     children::{Blow, Way},
     partition::Cut,
+    pressure::{Pressure, Scarce},
 };
 use crate::{adversaries::Role, world::LinkSpeed};
 
@@ -91,6 +93,8 @@ pub struct Plan {
     pub healed_link: LinkSpeed,
     /// How long a write of the store takes.
     pub write_takes: Duration,
+    /// When the machine is short of something.
+    pub pressures: Vec<Pressure>,
     /// The node's settings, without its bootnodes.
     pub config: SyncConfig,
 }

@@ -16,7 +16,7 @@ use tokio::{
     runtime::Handle,
     sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     run::Plant,
     trace::{Event, PeerIndex, Stamped, Trace},
     world::{
-        LossyCompute, PlentyOfRoom, RecordingChain, RecordingJournal, SeededEntropy, SimPeer,
+        LossyCompute, Machine, RecordingChain, RecordingJournal, SeededEntropy, SimPeer,
         SimStarter, Turnstile, VirtualClock, World,
     },
 };
@@ -33,6 +33,10 @@ use crate::{
 /// How often a run looks at the node's status. Unit: virtual time. Too low: idle work. Too high:
 /// kills cluster on few moments.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// How often the download window is noted. Unit: virtual time. Source: a few times in the second in
+/// which nothing may be lost. Too low: idle work. Too high: what passes is not seen.
+const NOTE_WINDOW_EVERY: Duration = Duration::from_millis(200);
 
 /// Between the sync and the shutdown: a child killed last has this long to come back. Unit: virtual
 /// time, more than a child is allowed.
@@ -109,7 +113,7 @@ impl Stage {
             compute,
             entropy: Arc::new(SeededEntropy::new(plan.config.seed)),
             clock: Arc::new(VirtualClock::start()),
-            resources: Arc::new(PlentyOfRoom::new(turnstile.clone())),
+            resources: Arc::new(Machine::new(turnstile.clone(), plan.pressures.clone())),
         };
         let node = Node::start(config, ports).await?;
         let watchers = [
@@ -135,13 +139,29 @@ impl Stage {
         wanted: impl Fn(&SyncStatus) -> bool,
     ) -> bool {
         let begun = Instant::now();
+        let mut noted = begun;
         while !wanted(&self.node.status()) {
             if begun.elapsed() >= within {
                 return false;
             }
+            if noted.elapsed() >= NOTE_WINDOW_EVERY {
+                noted = Instant::now();
+                self.note_window().await;
+            }
             sleep(LOOK_EVERY).await;
         }
         true
+    }
+
+    /// Notes what the scheduler has under way. One that is down or hangs has nothing to say.
+    async fn note_window(&self) {
+        if let Ok(Ok(window)) = timeout(LOOK_EVERY, self.node.window()).await {
+            self.trace.record(Event::Window {
+                requests: window.requests,
+                verifying: window.verifying_blocks,
+                importing: window.released_blocks,
+            });
+        }
     }
 
     /// Waits until the node says that it is synced at `head`, and notes what came of it.

@@ -56,6 +56,8 @@ pub enum Event {
     TreeEnded,
     /// What the node shows.
     Status { phase: &'static str, height: Height, usable_peers: usize },
+    /// What the scheduler says is under way: requests, and blocks in verification and import.
+    Window { requests: usize, verifying: u64, importing: u64 },
     /// All faults are over.
     Healed,
     /// Nothing gets through to the first `peers` peers from now on.

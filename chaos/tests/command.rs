@@ -71,3 +71,20 @@ fn errors_of_peers_are_recovered_from_as_the_table_says() {
 fn lies_forks_and_failed_parts_are_recovered_from_as_the_table_says() {
     rows_of(&["invalid_block", "reorganisation", "validation_failure"]);
 }
+
+#[test]
+fn start_that_only_a_checkpoint_saves_is_measured_beside_plain_ones() {
+    let sizes = ["--short", "2600", "--long", "3600", "--pairs", "1"];
+    let ran = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args(["recovery-time", "--json"])
+        .args(sizes)
+        .output()
+        .unwrap();
+    // How fast it was is not asserted; that each start went on from where it should is an error.
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let report: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let kinds: Vec<_> = rows.iter().map(|row| row["after"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["kill", "damaged_head", "only_a_checkpoint"]);
+    assert!(rows.iter().all(|row| row["max_seconds"].as_f64().unwrap() < 30.0), "{report}");
+}

@@ -158,6 +158,7 @@ async fn take(state: &mut State, message: ReputationMsg) -> Result<bool, StruckD
         }
         ReputationMsg::Disconnected { peer } => {
             state.book.disconnected(now, peer);
+            state.args.caller.left(peer);
             watch_connections(state);
             true
         }

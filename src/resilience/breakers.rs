@@ -3,7 +3,7 @@
 //! **Nobody is shut out for want of others.** While no peer with a closed breaker delivers blocks,
 //! an open breaker lets a probe pass every two seconds. What counts is delivery and not that
 //! somebody is connected: a stale peer answers every request, and must not keep the peers that
-//! have the blocks out.
+//! have the blocks out. Nor must one that delivered and has left.
 
 use std::{
     collections::BTreeMap,
@@ -99,6 +99,8 @@ struct Entry {
     delivering: u32,
     /// When the last call that had brought a block ended.
     delivered_at: Option<Duration>,
+    /// It has left and was not asked since: what it delivered keeps nobody out.
+    gone: bool,
     /// When it was last asked for.
     used_at: Duration,
 }
@@ -106,7 +108,8 @@ struct Entry {
 impl Entry {
     fn delivers(&self, now: Duration) -> bool {
         let lately = |at: Duration| now.saturating_sub(at) <= DELIVERS_FOR;
-        self.breaker.state() == BreakerState::Closed
+        !self.gone
+            && self.breaker.state() == BreakerState::Closed
             && (self.delivering > 0 || self.delivered_at.is_some_and(lately))
     }
 }
@@ -165,6 +168,13 @@ impl PeerBreakers {
         events.iter().for_each(BreakerEvent::log);
     }
 
+    /// `peer` has left. Until it is asked again it does not count as one that delivers.
+    pub(super) fn left(&self, peer: PeerId) {
+        if let Some(entry) = self.lock().entries.get_mut(&peer) {
+            (entry.gone, entry.delivered_at) = (true, None);
+        }
+    }
+
     /// The breakers that are kept, in order of their peers.
     pub(super) fn status(&self) -> Vec<BreakerStatus> {
         let now = self.clock.now();
@@ -196,8 +206,10 @@ impl Book {
             calls: 0,
             delivering: 0,
             delivered_at: None,
+            gone: false,
             used_at: now,
         });
+        entry.gone = false;
         entry.used_at = now;
         let early = entry.breaker.state() != BreakerState::Closed
             && !self.entries.values().any(|entry| entry.delivers(now));
@@ -287,7 +299,7 @@ impl Ticket {
                 entry.calls = entry.calls.saturating_sub(1);
                 if self.delivers {
                     entry.delivering = entry.delivering.saturating_sub(1);
-                    entry.delivered_at = Some(now);
+                    entry.delivered_at = (!entry.gone).then_some(now);
                 }
             }
             let ended = |breaker: &mut Breaker, pauses: &mut Pauses| {

@@ -83,6 +83,24 @@ async fn peer_that_answers_and_delivers_nothing_keeps_nobody_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn peer_that_delivered_and_left_keeps_nobody_out() {
+    let breakers = breakers();
+    fail(&breakers, peer(1), 5);
+    advance(EARLY_EVERY).await;
+    deliver(&breakers, peer(2));
+    assert!(breakers.admit(peer(1)).is_err());
+    breakers.left(peer(2));
+    drop(breakers.admit(peer(1)).expect("nobody is there who delivers"));
+    advance(EARLY_EVERY).await;
+    let mut under_way = breakers.admit(peer(2)).expect("closed");
+    under_way.delivers();
+    assert!(breakers.admit(peer(1)).is_err(), "it is back, and delivers");
+    breakers.left(peer(2));
+    drop(under_way);
+    assert!(breakers.admit(peer(1)).is_ok(), "its last reply is over because it left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropped_ticket_is_no_news_and_frees_the_place_of_a_probe() {
     let breakers = breakers();
     (0..20).for_each(|_| drop(breakers.admit(peer(1))));

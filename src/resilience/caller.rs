@@ -109,6 +109,12 @@ impl PeerCaller {
         self.breakers.take_back(since);
     }
 
+    /// The connection to `peer` is gone: until it is asked again, that it delivered keeps nobody
+    /// else out.
+    pub fn left(&self, peer: PeerId) {
+        self.breakers.left(peer);
+    }
+
     /// Bytes of all blocks that were received so far, whatever became of them.
     pub fn received_bytes(&self) -> u64 {
         self.received.load(Ordering::Relaxed)

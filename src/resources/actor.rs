@@ -3,14 +3,15 @@
 use std::{io, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 
-use super::{ImportGate, Orders, ResourceMsg, ResourceSettings, ResourceWatch};
+use super::{ImportGate, Orders, ResourceMsg, ResourceSettings, ResourceWatch, Waiting};
 use crate::{
     coordinator::CoordinatorHandle,
     flow::ByteBudget,
     importer::ImporterHandle,
     ports::{Clock, Resources},
+    scheduler::SchedulerHandle,
 };
 
 /// How often is looked. Unit: time. Source: an import writes at most about 100 MB a second, a tenth
@@ -32,7 +33,9 @@ pub struct ResourceArgs {
     pub resources: Arc<dyn Resources>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Who goes on when the gate opens.
+    /// Who knows what waits.
+    pub scheduler: SchedulerHandle,
+    /// Who knows how far the import is, and goes on when the gate opens.
     pub importer: ImporterHandle,
     /// Who shows what is short.
     pub coordinator: CoordinatorHandle,
@@ -49,6 +52,8 @@ pub struct State {
     looking: bool,
     /// Whether the last look failed.
     blind: bool,
+    /// Asks what waits. One at a time; aborted with the monitor.
+    asking: JoinSet<()>,
 }
 
 impl Actor for ResourceMonitor {
@@ -64,7 +69,7 @@ impl Actor for ResourceMonitor {
         myself.cast(ResourceMsg::Tick)?;
         myself.send_interval(TICK, || ResourceMsg::Tick);
         let watch = ResourceWatch::new(args.settings.clone(), args.budget_max);
-        Ok(State { args, watch, looking: false, blind: false })
+        Ok(State { args, watch, looking: false, blind: false, asking: JoinSet::new() })
     }
 
     async fn handle(
@@ -74,16 +79,13 @@ impl Actor for ResourceMonitor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ResourceMsg::Tick if state.looking => {}
             ResourceMsg::Tick => {
-                state.looking = true;
-                let resources = Arc::clone(&state.args.resources);
-                spawn_blocking(move || {
-                    let found = resources.sample();
-                    drop(resources);
-                    // A monitor that is gone is followed by one that looks itself.
-                    let _ = myself.cast(ResourceMsg::Found { found });
-                });
+                look(&myself, state);
+                ask(myself, state);
+            }
+            ResourceMsg::Waiting { waiting } => {
+                let orders = state.watch.look_at_work(state.args.clock.now(), waiting);
+                give(&state.args, orders);
             }
             ResourceMsg::Vital(vital) => vital.obey().await?,
             ResourceMsg::Found { found } => {
@@ -93,6 +95,36 @@ impl Actor for ResourceMonitor {
         }
         Ok(())
     }
+}
+
+fn look(myself: &ActorRef<ResourceMsg>, state: &mut State) {
+    if state.looking {
+        return;
+    }
+    state.looking = true;
+    let (resources, myself) = (Arc::clone(&state.args.resources), myself.clone());
+    spawn_blocking(move || {
+        let found = resources.sample();
+        drop(resources);
+        // A monitor that is gone is followed by one that looks itself.
+        let _ = myself.cast(ResourceMsg::Found { found });
+    });
+}
+
+fn ask(myself: ActorRef<ResourceMsg>, state: &mut State) {
+    while state.asking.try_join_next().is_some() {}
+    if !state.asking.is_empty() {
+        return;
+    }
+    let (scheduler, importer) = (state.args.scheduler.clone(), state.args.importer.clone());
+    state.asking.spawn(async move {
+        // Nothing changes while one of them does not answer.
+        if let (Ok(window), Ok(head)) = tokio::join!(scheduler.gauge(), importer.head()) {
+            let blocks = window.verifying_blocks.saturating_add(window.released_blocks);
+            let waiting = Waiting { blocks, head: head.height };
+            let _ = myself.cast(ResourceMsg::Waiting { waiting });
+        }
+    });
 }
 
 fn take(state: &mut State, found: io::Result<crate::ports::ResourceSample>) {

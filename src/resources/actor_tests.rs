@@ -10,6 +10,8 @@ use crate::{
     importer::ImporterMsg,
     ports::{ResourceSample, SystemClock},
     resources::Shortage,
+    scheduler::{SchedulerMsg, WindowGauge},
+    types::{BlockRef, BlockRoot, Height},
 };
 
 const BUDGET: u64 = 64 << 20;
@@ -20,6 +22,7 @@ struct World {
     budget: ByteBudget,
     gate: ImportGate,
     child: ChildHandle<ResourceMsg>,
+    scheduler: Recorded<SchedulerMsg>,
     importer: Recorded<ImporterMsg>,
     coordinator: Recorded<CoordinatorMsg>,
     tree: SupervisorHandle,
@@ -35,6 +38,7 @@ fn found(memory_mib: u64, disk_mib: u64) -> Option<ResourceSample> {
 impl World {
     async fn new() -> Self {
         let (importer, coordinator) = (recorded("importer"), recorded("coordinator"));
+        let scheduler = recorded("scheduler");
         let machine = Arc::new(ResourcesDouble::plenty());
         let (budget, gate) = (ByteBudget::new(BUDGET), ImportGate::default());
         let args = ResourceArgs {
@@ -44,13 +48,16 @@ impl World {
             gate: gate.clone(),
             resources: machine.clone(),
             clock: Arc::new(SystemClock::start()),
+            scheduler: SchedulerHandle::new(scheduler.handle.clone()),
             importer: ImporterHandle::new(importer.handle.clone()),
             coordinator: CoordinatorHandle::new(coordinator.handle.clone()),
         };
         let child = ChildHandle::new("resources");
         let spec = ChildSpec::new(&child, move || (ResourceMonitor, args.clone()));
-        let tree = tree([importer.spec.clone(), coordinator.spec.clone(), spec]).await;
-        Self { machine, budget, gate, child, importer, coordinator, tree }
+        let siblings =
+            [scheduler.spec.clone(), importer.spec.clone(), coordinator.spec.clone(), spec];
+        let tree = tree(siblings).await;
+        Self { machine, budget, gate, child, scheduler, importer, coordinator, tree }
     }
 
     /// What the coordinator is told next that is `wanted`.
@@ -82,9 +89,11 @@ async fn full_disk_closes_the_gate_and_room_opens_it_and_wakes_the_importer() {
     world.machine.set(found(100, 100_000));
     world.told(<[_]>::is_empty).await;
     assert!(world.gate.is_open());
-    for _ in 0..2 {
-        let told = world.importer.told.recv().await;
-        assert!(matches!(told, Some(ImporterMsg::GateChanged)));
+    let mut changes = 0;
+    while changes < 2 {
+        // It is asked where it is, too.
+        let told = world.importer.told.recv().await.expect("the importer has ended");
+        changes += usize::from(matches!(told, ImporterMsg::GateChanged));
     }
     world.tree.shutdown(LONG).await.unwrap();
 }
@@ -99,6 +108,40 @@ async fn memory_near_its_limit_takes_the_budget_and_gives_it_back() {
     world.machine.set(found(100, 100_000));
     world.told(<[_]>::is_empty).await;
     assert_eq!(world.budget.gauge().limit, BUDGET);
+    world.tree.shutdown(LONG).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn deep_queues_take_part_of_the_budget_and_the_status_says_why() {
+    let mut world = World::new().await;
+    let answering = async {
+        loop {
+            tokio::select! {
+                told = world.scheduler.told.recv() => {
+                    if let Some(SchedulerMsg::ReadGauge { reply }) = told {
+                        let verifying_blocks = 4_000;
+                        let gauge = WindowGauge { verifying_blocks, ..WindowGauge::default() };
+                        reply.send(gauge).unwrap();
+                    }
+                }
+                told = world.importer.told.recv() => {
+                    if let Some(ImporterMsg::ReadHead { reply }) = told {
+                        let head = BlockRef { height: Height::new(7), root: BlockRoot::ZERO };
+                        reply.send(head).unwrap();
+                    }
+                }
+                told = world.coordinator.told.recv() => {
+                    if let Some(CoordinatorMsg::ShortOf { shortages }) = told
+                        && world.budget.gauge().limit == BUDGET / 16
+                    {
+                        return shortages;
+                    }
+                }
+            }
+        }
+    };
+    let short = timeout(LONG, answering).await.expect("the budget stays");
+    assert_eq!(short, [Shortage::Work { blocks: 4_000, seconds: None }]);
     world.tree.shutdown(LONG).await.unwrap();
 }
 

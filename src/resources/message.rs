@@ -4,6 +4,7 @@ use std::io;
 
 use supervisors::Vital;
 
+use super::Waiting;
 use crate::ports::ResourceSample;
 
 /// Messages to the resource monitor.
@@ -14,6 +15,11 @@ pub enum ResourceMsg {
     Found {
         /// The sample, or why there is none.
         found: io::Result<ResourceSample>,
+    },
+    /// What waits for verification and import.
+    Waiting {
+        /// How much.
+        waiting: Waiting,
     },
     /// A sign of life is asked for.
     Vital(Vital),

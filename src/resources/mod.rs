@@ -1,4 +1,4 @@
-//! What sync may use of the machine: memory and disk against their limits.
+//! What sync may use of the machine: memory, disk and the depth of queues against their limits.
 //!
 //! Owns: when less is downloaded ahead and when nothing is imported (`watch.rs`). Does not own:
 //! what downloads hold ([`crate::flow`]), or the import ([`crate::importer`]), which look at the
@@ -6,12 +6,14 @@
 //! the monitor restarts.
 
 mod actor;
+mod backlog;
 mod gate;
 mod message;
 mod settings;
 mod watch;
 
 pub use actor::{ResourceArgs, ResourceMonitor};
+pub use backlog::Waiting;
 pub use gate::ImportGate;
 pub use message::ResourceMsg;
 pub use settings::ResourceSettings;

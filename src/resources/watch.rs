@@ -1,8 +1,11 @@
-//! When to use less, from what is left of memory and disk. Pure.
+//! When to use less, from what is left of memory and disk, and from how long the queues are. Pure.
 //!
 //! *Memory*: near the limit the byte budget of downloads is halved, once a second, down to nothing,
 //! which lets only the block pass that everything waits for. Well below the limit it is doubled
 //! again, more slowly, so that the two do not chase each other.
+//!
+//! *Queues*: while verification and import have ten seconds of work before them, the budget is
+//! halved, down to a part: what is downloaded more would only lie in memory.
 //!
 //! *Disk*: below the reserve nothing more is imported. What was imported stays; downloads stop by
 //! themselves as nothing gives their memory back. Once there is a quarter more room than the
@@ -12,7 +15,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::ResourceSettings;
+use super::{
+    ResourceSettings,
+    backlog::{Backlog, Waiting},
+};
 use crate::ports::ResourceSample;
 
 /// Of the memory limit, from where on less is downloaded ahead. Unit: percent. Too low: memory
@@ -31,6 +37,20 @@ const HALVE_EVERY: Duration = Duration::from_secs(1);
 /// Between two doublings. Unit: time. Too low: it swings. Too high: the sync stays slow.
 const DOUBLE_EVERY: Duration = Duration::from_secs(5);
 
+/// Work that waits, from which on less is downloaded ahead. Unit: time. Source: downloads stand
+/// still for as long as it takes to switch peers, a few seconds; work for so long must be there.
+/// Too low: workers wait for the network. Too high: memory is full of what is not needed yet.
+const WORK_HIGH: Duration = Duration::from_secs(10);
+
+/// Work that waits, below which more may be downloaded ahead again. Unit: time. Source: doubling
+/// what waits must not lead above [`WORK_HIGH`]. Too low: workers run out of work. Too high: it
+/// swings.
+const WORK_LOW: Duration = Duration::from_secs(5);
+
+/// The part of the budget that deep queues leave: one of so many. Too low: memory is not spared.
+/// Too high: a machine that is quick again waits for the network.
+const WORK_LEAVES_PART: u64 = 16;
+
 /// A smaller budget than this is none at all. Unit: bytes. Source: the largest block.
 const BUDGET_LEAST: u64 = 1 << 20;
 
@@ -48,6 +68,13 @@ pub enum Shortage {
         used: u64,
         /// What it should not exceed. Unit: bytes.
         limit: u64,
+    },
+    /// Verification and import are slower than the downloads: less is downloaded ahead.
+    Work {
+        /// What waits for them. Unit: blocks.
+        blocks: u64,
+        /// How long that takes; none if nothing is imported at all. Unit: seconds.
+        seconds: Option<u64>,
     },
     /// The disk is nearly full: nothing is imported.
     Disk {
@@ -69,6 +96,16 @@ impl fmt::Display for Shortage {
                  ahead",
                 used / MIB,
                 limit / MIB
+            ),
+            Self::Work { blocks, seconds: Some(seconds) } => write!(
+                f,
+                "{blocks} blocks wait for verification and import, which takes {seconds} s: less \
+                 is downloaded ahead"
+            ),
+            Self::Work { blocks, seconds: None } => write!(
+                f,
+                "{blocks} blocks wait for verification and import, which stand still: less is \
+                 downloaded ahead"
             ),
             Self::Disk { free, needed } => write!(
                 f,
@@ -96,9 +133,14 @@ pub struct ResourceWatch {
     settings: ResourceSettings,
     /// What downloads may hold when nothing is short.
     budget_max: u64,
+    /// What memory allows of it.
     budget: u64,
     budget_changed_at: Option<Duration>,
+    /// What the queues allow of it.
+    ahead: u64,
+    backlog: Backlog,
     memory: Option<Shortage>,
+    work: Option<Shortage>,
     disk: Option<Shortage>,
 }
 
@@ -111,7 +153,10 @@ impl ResourceWatch {
             budget_max,
             budget: budget_max,
             budget_changed_at: None,
+            ahead: budget_max,
+            backlog: Backlog::default(),
             memory: None,
+            work: None,
             disk: None,
         }
     }
@@ -124,10 +169,32 @@ impl ResourceWatch {
         if let Some(free) = found.disk_free_bytes {
             self.look_at_disk(free);
         }
+        self.orders()
+    }
+
+    /// Takes in what waits at `now`, about once a second.
+    pub fn look_at_work(&mut self, now: Duration, waiting: Waiting) -> Orders {
+        if self.disk.is_some() {
+            // That it stands still while it is held says nothing of its speed.
+            self.backlog = Backlog::default();
+        } else if let Some(takes) = self.backlog.look(now, waiting) {
+            if takes > WORK_HIGH {
+                self.ahead = (self.ahead / 2).max(self.budget_max / WORK_LEAVES_PART);
+            } else if takes < WORK_LOW {
+                self.ahead = self.ahead.max(1).saturating_mul(2).min(self.budget_max);
+            }
+            let is_short = self.ahead < self.budget_max || takes > WORK_HIGH;
+            let seconds = (takes < Duration::MAX).then_some(takes.as_secs());
+            self.work = is_short.then_some(Shortage::Work { blocks: waiting.blocks, seconds });
+        }
+        self.orders()
+    }
+
+    fn orders(&self) -> Orders {
         Orders {
-            budget_bytes: self.budget,
+            budget_bytes: self.budget.min(self.ahead),
             import: self.disk.is_none(),
-            short_of: self.memory.into_iter().chain(self.disk).collect(),
+            short_of: self.memory.into_iter().chain(self.work).chain(self.disk).collect(),
         }
     }
 

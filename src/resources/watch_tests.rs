@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::Height;
 
 const BUDGET: u64 = 64 * MIB;
 
@@ -54,6 +55,72 @@ fn budget_comes_back_in_steps_once_memory_is_well_below_its_limit() {
         (0..8).map(|step| watch.look(at(60 + 5 * step), memory(600)).budget_bytes / MIB).collect();
     assert_eq!(budgets, [1, 2, 4, 8, 16, 32, 64, 64]);
     assert_eq!(watch.look(at(200), memory(600)).short_of, []);
+}
+
+/// What the budget is after each of so many seconds in which `blocks` waited and each second
+/// imported `speed` of them.
+fn budgets(watch: &mut ResourceWatch, from: u64, seconds: u64, speed: u64) -> Vec<u64> {
+    let look = |second: u64| {
+        let waiting = Waiting { blocks: 1_000, head: Height::new(second * speed) };
+        watch.look_at_work(at(second), waiting).budget_bytes / MIB
+    };
+    (from..from + seconds).map(look).collect()
+}
+
+#[test]
+fn deep_queues_halve_the_budget_down_to_a_part_and_say_so() {
+    let mut watch = watch();
+    assert_eq!(budgets(&mut watch, 0, 12, 50), [64, 64, 64, 64, 64, 32, 16, 8, 4, 4, 4, 4]);
+    let waiting = Waiting { blocks: 1_000, head: Height::new(600) };
+    let orders = watch.look_at_work(at(12), waiting);
+    assert_eq!(orders.short_of, [Shortage::Work { blocks: 1_000, seconds: Some(20) }]);
+    let told = orders.short_of.first().unwrap().to_string();
+    let wanted = "1000 blocks wait for verification and import, which takes 20 s: less is \
+                  downloaded ahead";
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn queues_that_are_worked_off_give_the_budget_back() {
+    let mut watch = watch();
+    budgets(&mut watch, 0, 12, 50);
+    let idle = Waiting { blocks: 0, head: Height::new(1_600) };
+    let look = |second| watch.look_at_work(at(second), idle);
+    let given_back: Vec<_> = (12..17).map(look).collect();
+    let budgets: Vec<_> = given_back.iter().map(|orders| orders.budget_bytes / MIB).collect();
+    assert_eq!(budgets, [8, 16, 32, 64, 64]);
+    assert_eq!(given_back.last().unwrap().short_of, []);
+}
+
+#[test]
+fn queues_of_a_fast_machine_are_not_deep_however_many_blocks_wait() {
+    let mut watch = watch();
+    assert_eq!(budgets(&mut watch, 0, 30, 1_000), [64; 30]);
+}
+
+#[test]
+fn import_that_is_held_does_not_count_as_slow() {
+    let mut watch = watch();
+    watch.look(at(0), disk(1));
+    let stand = |watch: &mut ResourceWatch, seconds: std::ops::Range<u64>| {
+        let waiting = Waiting { blocks: 9, head: Height::new(1) };
+        seconds.map(|second| watch.look_at_work(at(second), waiting)).last().unwrap()
+    };
+    let orders = stand(&mut watch, 0..60);
+    assert_eq!(orders.budget_bytes, BUDGET);
+    assert!(matches!(orders.short_of[..], [Shortage::Disk { .. }]), "{orders:?}");
+    watch.look(at(60), disk(1_000));
+    let orders = stand(&mut watch, 60..64);
+    assert_eq!(orders.short_of, [], "the time in which it was held is forgotten");
+}
+
+#[test]
+fn smaller_budget_of_memory_and_of_queues_counts() {
+    let mut watch = watch();
+    budgets(&mut watch, 0, 8, 0);
+    let memory_too: Vec<_> =
+        (8..14).map(|second| watch.look(at(second), memory(900)).budget_bytes / MIB).collect();
+    assert_eq!(memory_too, [8, 8, 8, 4, 2, 1]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ struct Flight {
     missing: Option<HeightRange>,
     /// When it was sent, or when the latest piece of it arrived.
     since: Duration,
+    /// How long a block of the latest piece took, from the second piece on.
+    pace: Option<Duration>,
     /// The other request for the same blocks.
     rival: Option<Rival>,
 }
@@ -225,7 +227,8 @@ impl<S: Held> DownloadCore<S> {
         work.requests += 1;
         work.blocks += range.count();
         self.policy.sent(now, request, &assignment, rival.is_some());
-        let flight = Flight { peer, asked: range, missing: Some(range), since: now, rival };
+        let flight =
+            Flight { peer, asked: range, missing: Some(range), since: now, pace: None, rival };
         self.flights.insert(request, flight);
         self.requests.insert(request, peer);
         let bytes = reserved(range, self.bytes_per_block);
@@ -316,6 +319,9 @@ impl<S: Held> DownloadCore<S> {
         let Some(flight) = self.flights.get_mut(&request) else { return };
         let (peer, blocks) = (flight.peer, range.count());
         let waited = now.saturating_sub(flight.since);
+        if flight.got() > 0 {
+            flight.pace = Some(waited / u32::try_from(blocks).unwrap_or(u32::MAX));
+        }
         flight.since = now;
         flight.missing = missing.split_at(blocks).1;
         let got = flight.got();

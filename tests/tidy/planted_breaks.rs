@@ -2,7 +2,7 @@
 
 use super::{
     LEFTOVERS, direct_calls, finds, globs, impure, known_elsewhere, leftovers, long_lines,
-    machines, orphans, repository, same_names, second_callers, unguarded, wrong_way,
+    machines, orphans, repository, same_names, second_callers, unexplained, unguarded, wrong_way,
 };
 
 #[test]
@@ -180,6 +180,18 @@ fn long_line_is_found() {
     let at_the_limit = "é".repeat(100);
     finds(long_lines, &[("src/a.rs", &at_the_limit), ("a.md", &"x".repeat(300))], 0);
     finds(long_lines, &[("src/a.rs", &"x".repeat(101))], 1);
+}
+
+#[test]
+fn warning_that_the_runbook_does_not_explain_is_found() {
+    let runbook = ("deploy/runbook.md", "## the disk\n\n- **Says**: \"the disk is\n  full\".");
+    let with = |text| [runbook, ("src/lib.rs", text)];
+    let explained = "fn a() { tracing::warn!(%b, c = f(\"x\"), \"the disk \\\n    is full\"); }";
+    finds(unexplained, &with(explained), 0);
+    finds(unexplained, &with("tracing::info!(\"something else\");"), 0);
+    finds(unexplained, &with("tracing::error!(a = \"is full\", \"something else\");"), 1);
+    finds(unexplained, &with("a => tracing::warn!(\"something else\"),"), 1);
+    finds(unexplained, &[("chaos/src/lib.rs", "tracing::warn!(\"x\");"), runbook], 0);
 }
 
 #[test]

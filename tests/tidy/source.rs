@@ -189,6 +189,33 @@ fn part_of_word(chars: &[char], at: usize) -> bool {
     at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_')
 }
 
+/// What the warnings and errors that `text` logs say: the last string of each.
+pub fn reports(text: &str) -> Vec<String> {
+    let mut reports = Vec::new();
+    for call in ["tracing::warn!(", "tracing::error!("] {
+        for (at, _) in text.match_indices(call) {
+            let chars: Vec<char> = text[at + call.len()..].chars().collect();
+            let (mut at, mut depth, mut last) = (0, 1_u32, None);
+            while depth > 0 && at < chars.len() {
+                match chars[at] {
+                    '(' => depth += 1,
+                    ')' => depth -= 1,
+                    '"' => {
+                        let end = string_end(&chars, at + 1);
+                        last = Some(chars[at + 1..end - 1].iter().collect());
+                        at = end;
+                        continue;
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+            reports.extend(last);
+        }
+    }
+    reports
+}
+
 /// Every path that the `use`s of `code` name, groups written out.
 pub fn uses(code: &str) -> Vec<String> {
     let mut paths = Vec::new();

@@ -164,7 +164,7 @@ mod tests {
         pub(super) fn hedge(&mut self, request: RequestId, waited: Duration) -> Option<Assignment> {
             let Assignment { peer, range: missing, .. } = self.open[&request];
             let beyond_front = missing.start().blocks_above(self.front);
-            let late = Unanswered { request, peer, missing, waited, beyond_front };
+            let late = Unanswered { request, peer, missing, waited, pace: None, beyond_front };
             let view = view(&self.wanted, &self.peers, self.front);
             self.policy.hedge(self.now, &late, &view)
         }

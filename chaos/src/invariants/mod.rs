@@ -6,6 +6,7 @@
 )]
 
 mod children_back;
+mod disk_respected;
 mod height_rises;
 mod honest_kept;
 mod imported_once;
@@ -16,6 +17,7 @@ mod ranges_kept;
 mod requests_bounded;
 mod restarts_explained;
 mod sync_completes;
+mod window_true;
 
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ pub use ranges_kept::{LEFT_ALONE_MAX, left_alone};
 
 use crate::{
     adversaries::Role,
-    plan::Plan,
+    plan::{Plan, Pressure},
     trace::{PeerIndex, Stamped},
 };
 
@@ -44,6 +46,8 @@ pub struct Facts {
     pub head: BlockRef,
     /// The limit of the byte budget with its stated overdraw. Unit: bytes.
     pub peak_bytes_max: u64,
+    /// When the machine is short of something.
+    pub pressures: Vec<Pressure>,
 }
 
 /// What a block is taken for before sizes are measured, and more than the blocks of the generated
@@ -65,7 +69,8 @@ impl Facts {
         let front = plan.config.download.batch_size_max + RESERVE_BLOCKS;
         let probes = 2 * plan.peers.len() as u64;
         let peak_bytes_max = plan.config.memory_bytes + (front + probes) * BLOCK_BYTES;
-        Self { roles, start: plan.start, head, peak_bytes_max }
+        let pressures = plan.pressures.clone();
+        Self { roles, start: plan.start, head, peak_bytes_max, pressures }
     }
 
     /// Whether a peer sends what no honest peer can have.
@@ -90,7 +95,7 @@ pub struct Broken {
 pub type Invariant = fn(&Facts, &[Stamped]) -> Result<(), Broken>;
 
 /// All invariants.
-pub const ALL: [Invariant; 11] = [
+pub const ALL: [Invariant; 13] = [
     sync_completes::check,
     imported_once::check,
     permits_conserved::check,
@@ -102,6 +107,8 @@ pub const ALL: [Invariant; 11] = [
     restarts_explained::check,
     requests_bounded::check,
     nothing_left::check,
+    disk_respected::check,
+    window_true::check,
 ];
 
 /// Checks all of them.

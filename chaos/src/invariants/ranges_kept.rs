@@ -3,14 +3,14 @@
 //! Looked at is the lowest height that was not imported, as everything waits for it. It is worked
 //! on while a request for it is open, and from its arrival to its import; if it arrived and is
 //! asked for again, it was lost with the child that held it. Heights above it that are lost have to
-//! wait until the links are through with those below: that they are not forgotten shows in the end
-//! of the sync.
+//! wait until the links are through with those below: that they are not forgotten is looked at by
+//! `window_true`.
 //!
 //! Time does not count while nobody could be asked: no peer is usable, all are silent, all that are
 //! usable have failed and are left alone for a while, or one is being asked of which chain it is,
 //! as each is when it connects or when reputation starts anew; or the node looks for the height of
 //! the network, as one does that knows no target. Over a slow link either takes seconds. Nor does
-//! it count while another child hangs unnoticed.
+//! it count while another child hangs unnoticed, or while import is held by a full disk.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use alys_sync::types::Height;
 
 use super::{Broken, Facts, Fall, broken, falls};
 use crate::{
-    plan::Way,
+    plan::{Scarce, Way},
     trace::{Event, PeerIndex, Stamped},
 };
 
@@ -37,6 +37,10 @@ const SET_BACK_MAX: Duration = Duration::from_secs(15);
 /// After the child is back, requests that ended because of it have this long to do so. Unit:
 /// virtual time.
 const AFTERMATH: Duration = Duration::from_millis(100);
+
+/// After a full disk has room again, import is held for so long at most. Unit: virtual time.
+/// Source: it is looked at every second.
+const HELD_AFTER: Duration = Duration::from_millis(1_500);
 
 pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
     for fall in falls(events) {
@@ -64,7 +68,13 @@ pub fn left_alone(facts: &Facts, fall: &Fall, events: &[Stamped]) -> Duration {
             && stamped.at < fall.at
             && fall.at - stamped.at <= LEFT_ALONE_MAX
     });
-    if front > facts.head.height || somebody_hangs(before) || fell_before {
+    let held = facts.pressures.iter().any(|pressure| {
+        let ends = pressure.from + pressure.lasts + HELD_AFTER;
+        pressure.of == Scarce::Disk
+            && fall.known_at < ends
+            && pressure.from < fall.known_at + HELD_AFTER
+    });
+    if front > facts.head.height || somebody_hangs(before) || fell_before || held {
         return Duration::ZERO;
     }
     let mut work = Work { front, open: BTreeMap::new(), arrived: false };

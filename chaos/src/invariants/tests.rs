@@ -12,12 +12,12 @@ use alys_sync::{
 
 use super::{
     Facts, LEFT_ALONE_MAX, LiarsSeen, check_all, dropped, falls, imported_twice, left_alone,
-    liars_out, liars_seen, ranges_kept, thrown_out_without_a_lie,
+    liars_out, liars_seen, ranges_kept, thrown_out_without_a_lie, window_true,
 };
 use crate::{
     adversaries::Role,
     fixture::{Fixture, Lie, Second},
-    plan::{Blow, Course, HEALED_LINK, PeerPlan, Plan, Way},
+    plan::{Blow, Course, HEALED_LINK, PeerPlan, Plan, Pressure, Scarce, Way},
     run::{Outcome, Plant, run},
     trace::{Event, PeerIndex, Stamped},
     world::StoreFault,
@@ -39,6 +39,7 @@ fn quiet() -> Plan {
     plan.victim = None;
     plan.blows.clear();
     plan.write_takes = Duration::ZERO;
+    plan.pressures.clear();
     plan
 }
 
@@ -119,6 +120,55 @@ fn height_that_goes_back_is_found() {
 fn segment_that_verification_keeps_is_found_as_a_leak() {
     let found = broken(&quiet(), Plant::LostVerification { jobs_before: 8 });
     assert!(found.contains(&"permits_conserved"), "{found:?}");
+    assert!(found.contains(&"window_true"), "{found:?}");
+}
+
+#[test]
+fn request_that_is_gone_and_still_counts_as_under_way_is_found() {
+    let facts = Facts::of(&quiet(), FIXTURE.head, None);
+    let (peer, request) = (PeerIndex(0), 1);
+    let range = HeightRange::single(Height::new(2));
+    let window = |requests| Event::Window { requests, verifying: 0, importing: 0 };
+    let counts_until = |until: u64| {
+        let counted = (1..=9).map(|at| (200 * at, window(usize::from(200 * at < until))));
+        let asked = [
+            (0, Event::Asked { peer, request, range }),
+            (150, Event::ReplyOver { peer, request, whole: false }),
+        ];
+        let at = |(millis, event)| Stamped { at: Duration::from_millis(millis), event };
+        let events: Vec<_> = asked.into_iter().chain(counted).map(at).collect();
+        window_true::check(&facts, &events)
+    };
+    assert_eq!(counts_until(1_300), Ok(()));
+    assert_eq!(counts_until(1_500).unwrap_err().invariant, "window_true");
+}
+
+#[test]
+fn import_onto_a_full_disk_is_found() {
+    let mut plan = quiet();
+    for peer in &mut plan.peers {
+        peer.speed.bytes_per_second = 10_000;
+    }
+    let outcome = run(&plan, &FIXTURE, None).unwrap();
+    assert_eq!(outcome.broken, []);
+    let (from, lasts) = (Duration::ZERO, Duration::from_secs(9));
+    plan.pressures = vec![Pressure { of: Scarce::Disk, from, lasts }];
+    let facts = Facts::of(&plan, FIXTURE.head, None);
+    let found: Vec<_> =
+        check_all(&facts, &outcome.events).into_iter().map(|broken| broken.invariant).collect();
+    assert_eq!(found, ["disk_respected"]);
+}
+
+#[test]
+fn full_disk_and_spent_memory_hold_the_sync_up_and_break_nothing() {
+    let mut plan = quiet();
+    let (from, lasts) = (Duration::ZERO, Duration::from_secs(9));
+    let short_of = |of| Pressure { of, from, lasts };
+    plan.pressures = vec![short_of(Scarce::Disk), short_of(Scarce::Memory)];
+    let outcome = run(&plan, &FIXTURE, None).unwrap();
+    assert_eq!(outcome.broken, []);
+    let first = find(&outcome.events, |event| matches!(event, Event::Appended { .. }));
+    assert!(outcome.events[first].at >= lasts, "{:?}", outcome.events[first]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Plan {
             course: Course::Unhealed,
             healed_link: HEALED_LINK,
             write_takes: Duration::ZERO,
+            pressures: Vec::new(),
             config,
         }
     }

@@ -14,7 +14,7 @@ use rand::{
 use serde::Serialize;
 use supervisors::Strike;
 
-use super::{Course, HEALED_LINK, PeerPlan, Plan, config, millis};
+use super::{Course, HEALED_LINK, PeerPlan, Plan, config, millis, pressure::pressures};
 use crate::{adversaries::Role, fixture::Lie, world::LinkSpeed};
 
 /// Most blows that others than the victim get in one run. Source: with those of the victim well
@@ -105,6 +105,7 @@ impl Plan {
             // Half of the stores are slow ones: then blows meet writes under way.
             write_takes: if rng.random() { millis(rng, 1, 40) } else { Duration::ZERO },
             config: busy(rng),
+            pressures: pressures(rng),
         }
     }
 }

@@ -86,6 +86,7 @@ impl Plan {
             }),
             healed_link: HEALED_LINK,
             write_takes: Duration::ZERO,
+            pressures: Vec::new(),
             config,
         }
     }

@@ -71,10 +71,14 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Makes a chain of `blocks` blocks in `dir`, and a store that holds the first `held`.
-    pub(crate) fn make(dir: &Path, blocks: u64, held: u64) -> Result<Self, PrepareError> {
+    /// Makes a chain in `dir`, and a store that holds the first `held` blocks of it.
+    pub(crate) fn make(
+        dir: &Path,
+        options: GenerateOptions,
+        held: u64,
+    ) -> Result<Self, PrepareError> {
         let prepared = Self { dir: dir.to_owned() };
-        let chain = generate(GenerateOptions { blocks, ..GenerateOptions::default() })?;
+        let chain = generate(options)?;
         fs::write(prepared.spec_file(), chain.spec().to_json())?;
         let mut writer = ChainFileWriter::new(BufWriter::new(File::create(prepared.chain_file())?));
         writer.write(chain.genesis().raw())?;
@@ -136,7 +140,8 @@ impl Prepared {
         self.dir.join("chain.json")
     }
 
-    fn store_dir(&self) -> PathBuf {
+    /// The store that it was made with.
+    pub(crate) fn store_dir(&self) -> PathBuf {
         self.dir.join("store")
     }
 

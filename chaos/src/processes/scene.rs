@@ -11,6 +11,8 @@ use std::{
 
 use alys_sync::{
     adapters::sled::{ChainStore, OpenError, StoreOptions},
+    checkpoint::{CheckpointKind, KeepError, make},
+    consensus::generate::GenerateOptions,
     ports::{BlockSource as _, ChainError},
     types::{Height, Multiaddr},
     wire::chain_file::{ChainFileError, ChainFileReader},
@@ -45,6 +47,9 @@ pub enum SceneError {
     /// The records of a store are of no use.
     #[error("the records of a store cannot be read or written")]
     Records(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A checkpoint cannot be made.
+    #[error("a checkpoint cannot be made")]
+    Checkpoint(#[from] KeepError),
     /// A process said something else than was to be expected.
     #[error("a process said {said:?}")]
     Unexpected {
@@ -127,8 +132,13 @@ pub(crate) struct NodeOptions {
 impl Scene {
     /// Makes a chain of so many blocks and serves it.
     pub(crate) async fn set(blocks: u64) -> Result<Self, SceneError> {
+        Self::holding(1, GenerateOptions { blocks, ..GenerateOptions::default() }).await
+    }
+
+    /// Makes a chain and serves it; new stores hold the first `held` blocks of it.
+    pub(crate) async fn holding(held: u64, options: GenerateOptions) -> Result<Self, SceneError> {
         let dir = tempfile::tempdir()?;
-        let prepared = Prepared::make(dir.path(), blocks, 1)?;
+        let prepared = Prepared::make(dir.path(), options, held)?;
         let chain = ChainFileReader::new(File::open(prepared.chain_file())?);
         let chain = chain.collect::<Result<_, _>>()?;
         let server = serve(dir.path(), ServerOptions::default()).await?;
@@ -150,7 +160,18 @@ impl Scene {
         self.dir.path().join(name)
     }
 
-    /// A store with the first block, under a name that is free.
+    /// From now on, new stores have a checkpoint at `height`, as a node makes when it passes.
+    pub(crate) fn make_checkpoint(&self, height: Height) -> Result<(), SceneError> {
+        let (store, genesis) = (self.prepared.store_dir(), self.prepared.genesis()?);
+        let store = ChainStore::open(&store, &genesis, StoreOptions::default());
+        let store = store.map_err(PrepareError::from)?;
+        let journal = store.records().map_err(ChainError::from).map_err(PrepareError::from)?;
+        let what = (height, CheckpointKind::Periodic);
+        make(&store, &journal, what, Duration::ZERO, None)?;
+        Ok(())
+    }
+
+    /// A store with the blocks that are held, under a name that is free.
     pub(crate) fn new_store(&self, name: &str) -> Result<PathBuf, SceneError> {
         Ok(self.prepared.copy_store(name)?)
     }

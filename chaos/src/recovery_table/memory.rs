@@ -16,8 +16,8 @@ const USES_LESS: &str = "it says that less is downloaded ahead, does so, and com
 /// counts.
 const BALLAST: u64 = 128 << 20;
 
-/// What the process should not exceed. Unit: bytes. Source: what the rest holds is more than 85 % of
-/// it, from where on less is downloaded ahead; a node that has started uses more than is left.
+/// What the process should not exceed. Unit: bytes. Source: what the rest holds is more than 85 %
+/// of it, from where on less is downloaded ahead; a node that has started uses more than is left.
 const LIMIT: u64 = BALLAST + (20 << 20);
 
 /// The row of memory.

@@ -26,6 +26,6 @@ pub use network::{SimStarter, World};
 pub use outage::{Outage, OutageKind};
 pub use peer::{SimPeer, peer_id};
 pub use reply::{Part, Reply};
-pub use resources::PlentyOfRoom;
+pub use resources::Machine;
 pub use store::{RecordingChain, RecordingJournal, StoreFault};
 pub use turnstile::Turnstile;

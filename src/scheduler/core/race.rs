@@ -51,6 +51,7 @@ impl<S: Held> DownloadCore<S> {
             peer: flight.peer,
             missing,
             waited: now.saturating_sub(flight.since),
+            pace: flight.pace,
             beyond_front: missing.start().blocks_above(self.next_release),
         };
         let view = view!(self, available);

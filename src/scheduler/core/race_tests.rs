@@ -52,6 +52,33 @@ fn front_that_stalls_is_asked_of_another_peer_and_its_first_piece_wins() {
 }
 
 #[test]
+fn front_that_is_dripped_is_had_from_a_peer_that_has_all_else_delivered() {
+    let mut world = two_peers_at_work();
+    let [(drip, slow, _)] = for_front(&world)[..] else { panic!("one request") };
+    // The other peer delivers whatever it is asked for; the front comes block by block.
+    let mut drips = 0;
+    while for_front(&world).first().is_some_and(|(request, ..)| *request == drip) {
+        drips += 1;
+        assert!(drips < 5, "everybody waits for the drip");
+        // Less than a stall: waits of before were as long.
+        world.now += Duration::from_millis(900);
+        world.arrive(drip, 1);
+        let others = world.open.iter().filter(|(_, (peer, _))| *peer != slow);
+        let others: Vec<_> = others.map(|(request, _)| *request).collect();
+        others.into_iter().for_each(|request| world.arrive(request, u64::MAX));
+        while !world.verifying.is_empty() {
+            world.verify(0, |_| false);
+        }
+        if let [_, (second, ..)] = for_front(&world)[..] {
+            world.arrive(second, u64::MAX);
+        }
+    }
+    assert_eq!(world.core.gauge().hedges_won, 1);
+    world.finish();
+    assert_eq!(world.imported, h(400));
+}
+
+#[test]
 fn late_reply_that_comes_first_after_all_keeps_its_range() {
     let mut world = two_peers_at_work();
     let [(first, slow, asked)] = for_front(&world)[..] else { panic!("one request") };

@@ -245,6 +245,24 @@ impl Adaptive {
         share.max(best.load.delivers_in(SHORTEST_SHARE).unwrap_or(u64::MAX))
     }
 
+    /// Who has nothing to do and would have `range` much earlier than who drips it.
+    fn hedge_a_drip(
+        &self,
+        now: Duration,
+        late: &Unanswered,
+        range: HeightRange,
+        view: &DownloadView<'_>,
+    ) -> Option<Assignment> {
+        let (pace, blocks) = (late.pace?, range.count());
+        let idle = self.ready(now, range.start(), view).filter(|other| {
+            other.peer != late.peer && other.load.is_proven() && other.work.requests == 0
+        });
+        let arrives = |other: &Candidate<'_>| other.load.arrives_in(other.work, blocks);
+        let best = idle.min_by_key(|other| (arrives(other), other.peer))?;
+        let dripped = self.hedging.is_dripped(pace, blocks, arrives(&best));
+        dripped.then(|| self.assignment(best, range))
+    }
+
     fn assignment(&self, chosen: Candidate<'_>, range: HeightRange) -> Assignment {
         let block_deadline = chosen.load.block_deadline(chosen.work, self.settings.block_deadline);
         Assignment { peer: chosen.peer, range, block_deadline }
@@ -301,7 +319,7 @@ impl DownloadPolicy for Adaptive {
         let (range, _) = late.missing.split_at(HEDGE_BLOCKS);
         let range = range?;
         if !self.hedging.is_due(late.waited, range.count()) {
-            return None;
+            return self.hedge_a_drip(now, late, range, view);
         }
         // A full pipeline does not matter: the front is worth a place in front of the queue.
         let others = self.ready(now, range.start(), view).filter(|other| {

@@ -333,3 +333,38 @@ fn in_a_hole_below_what_is_there_reliability_counts_more() {
     desk.held = Some(Height::new(500));
     assert_eq!(desk.ask().unwrap().peer, peer(2));
 }
+
+#[test]
+fn front_that_is_dripped_is_asked_of_a_peer_that_has_nothing_to_do() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 100, 100 * MS);
+    desk.join_measured(2, 100, 100 * MS);
+    let request = RequestId(1);
+    let dripped = |pace: Option<Duration>| Unanswered {
+        request,
+        peer: peer(1),
+        missing: range(1, 16),
+        waited: 10 * MS,
+        pace,
+        beyond_front: 0,
+    };
+    let hedge = |desk: &mut Desk, pace| {
+        let view = DownloadView {
+            wanted: &desk.wanted,
+            peers: &desk.peers,
+            next_import: Height::new(1),
+            front: Height::new(1),
+            last: Height::new(desk.last),
+            held: None,
+            bytes_per_block: 1_000,
+            available: u64::MAX,
+        };
+        desk.policy.hedge(desk.now, &dripped(pace), &view)
+    };
+    let again = hedge(&mut desk, Some(2_600 * MS)).unwrap();
+    assert_eq!((again.peer, again.range), (peer(2), range(1, 16)));
+    assert_eq!(hedge(&mut desk, Some(10 * MS)), None, "the other would be no earlier");
+    assert_eq!(hedge(&mut desk, None), None, "its pace is not known");
+    desk.peers.get_mut(&peer(2)).unwrap().requests = 1;
+    assert_eq!(hedge(&mut desk, Some(2_600 * MS)), None, "nobody is idle");
+}

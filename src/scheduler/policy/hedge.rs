@@ -2,7 +2,9 @@
 //!
 //! Everything waits for the lowest height that has not arrived. If its peer stalls, another one is
 //! asked for the same blocks, and whoever delivers first has them; the other request is given up,
-//! which is no fault of its peer. How long is too long follows from how long replies take here.
+//! which is no fault of its peer. How long is too long follows from how long replies take here. A
+//! peer that drips its blocks never stalls: there the question is whether one with nothing to do
+//! would have all of them much earlier.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -32,6 +34,14 @@ const LATE_PERCENT: usize = 95;
 
 /// A wait is too long at this many times the quantile: what is late may still come.
 const LATE_FACTOR: u32 = 2;
+
+/// What a peer drips is asked of another that is so many times earlier. Too low: a link that is a
+/// little slower is used in vain. Too high: everybody waits for one who drips.
+const DRIP_FACTOR: u32 = 4;
+
+/// A drip that is over within that is waited for. Unit: time. Too low: the ends of requests over
+/// slow links come twice. Too high: each drip costs so much.
+const DRIP_MIN: Duration = Duration::from_secs(2);
 
 /// Of all blocks, one in so many may be asked twice. Too low: stalls that could be cured are not.
 /// Too high: a way that drops much is loaded more.
@@ -64,8 +74,19 @@ impl Hedging {
 
     /// Whether a front that has waited for `waited` may be asked again for `blocks`.
     pub(super) fn is_due(&self, waited: Duration, blocks: u64) -> bool {
-        let allowed = self.arrived / BLOCKS_PER_HEDGED + HEDGED_AT_FIRST;
-        waited >= WAIT_MIN && self.hedged + blocks <= allowed && waited >= self.patience()
+        waited >= WAIT_MIN && self.may_send(blocks) && waited >= self.patience()
+    }
+
+    /// Whether a front of `blocks` may be asked again whose peer needs `pace` for each, of one that
+    /// would have all of them within `elsewhere`.
+    pub(super) fn is_dripped(&self, pace: Duration, blocks: u64, elsewhere: Duration) -> bool {
+        let rest = pace.saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX));
+        let earlier = elsewhere.saturating_mul(DRIP_FACTOR).max(DRIP_MIN);
+        self.may_send(blocks) && rest > earlier
+    }
+
+    fn may_send(&self, blocks: u64) -> bool {
+        self.hedged + blocks <= self.arrived / BLOCKS_PER_HEDGED + HEDGED_AT_FIRST
     }
 
     /// It is asked again.
@@ -107,6 +128,15 @@ mod tests {
         assert_eq!(after(waits.clone()).patience(), 400 * MS);
         waits.extend([8_000 * MS; 20]);
         assert_eq!(after(waits).patience(), 16_000 * MS, "a slow network is no stall");
+    }
+
+    #[test]
+    fn drip_is_noticed_by_how_much_earlier_another_would_be() {
+        let hedging = after([MS; SAMPLES_MIN]);
+        assert!(hedging.is_dripped(2_600 * MS, 16, 500 * MS), "41 s against half a second");
+        assert!(!hedging.is_dripped(2_600 * MS, 16, 11_000 * MS), "that is how it is here");
+        assert!(!hedging.is_dripped(50 * MS, 16, 10 * MS), "it is there soon");
+        assert!(!hedging.is_dripped(2_600 * MS, HEDGED_AT_FIRST + 100, MS), "too much at once");
     }
 
     #[test]

@@ -101,6 +101,9 @@ pub struct Unanswered {
     pub missing: HeightRange,
     /// Since it was sent, or since its latest piece.
     pub waited: Duration,
+    /// How long a block of its latest piece took since the piece before; none before the second
+    /// piece, as the first also waits for other replies.
+    pub pace: Option<Duration>,
     /// How many heights lie between the front and what it misses; 0 when it is the front.
     pub beyond_front: u64,
 }
