@@ -11,7 +11,7 @@ use std::{
 
 use alys_sync::{
     adapters::sled::{ChainStore, OpenError, StoreOptions},
-    checkpoint::{CheckpointKind, KeepError, make},
+    checkpoint::{CheckpointKind, make},
     consensus::generate::GenerateOptions,
     ports::{BlockSource as _, ChainError},
     types::{Height, Multiaddr},
@@ -47,9 +47,6 @@ pub enum SceneError {
     /// The records of a store are of no use.
     #[error("the records of a store cannot be read or written")]
     Records(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A checkpoint cannot be made.
-    #[error("a checkpoint cannot be made")]
-    Checkpoint(#[from] KeepError),
     /// A process said something else than was to be expected.
     #[error("a process said {said:?}")]
     Unexpected {
@@ -165,10 +162,10 @@ impl Scene {
         let (store, genesis) = (self.prepared.store_dir(), self.prepared.genesis()?);
         let store = ChainStore::open(&store, &genesis, StoreOptions::default());
         let store = store.map_err(PrepareError::from)?;
-        let journal = store.records().map_err(ChainError::from).map_err(PrepareError::from)?;
+        let journal = store.records().map_err(|error| SceneError::Records(error.into()))?;
         let what = (height, CheckpointKind::Periodic);
-        make(&store, &journal, what, Duration::ZERO, None)?;
-        Ok(())
+        let made = make(&store, &journal, what, Duration::ZERO, None);
+        made.map(drop).map_err(|error| SceneError::Records(error.into()))
     }
 
     /// A store with the blocks that are held, under a name that is free.
