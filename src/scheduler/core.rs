@@ -171,6 +171,7 @@ impl<S: Held> DownloadCore<S> {
             DownloadEvent::Imported { head } => self.imported(head),
             DownloadEvent::ImportRefused { at } => self.refused(now, at),
             DownloadEvent::ImporterStarted { head } => self.importer_started(head, &mut effects),
+            DownloadEvent::SetBack { head } => self.set_back(head, &mut effects),
         }
         self.release(&mut effects);
         self.widen();
@@ -389,15 +390,22 @@ impl<S: Held> DownloadCore<S> {
     }
 
     fn importer_started(&mut self, head: Height, effects: &mut Vec<DownloadEffect<S>>) {
-        let next = head.saturating_add(1);
-        if self.last.is_some() && next < self.next_import {
+        if head.saturating_add(1) < self.next_import {
             // The chain is shorter than it was. What was released does not continue it: released
             // again, it would come back as a gap, for ever.
-            self.reset(next, self.last, effects);
+            self.set_back(head, effects);
             return;
         }
         self.imported(head);
         effects.extend(self.released.values().cloned().map(DownloadEffect::Release));
+    }
+
+    /// Begins anew above `head`, up to the end of the window as it was. A late verdict or reply is of
+    /// a request that is no more.
+    fn set_back(&mut self, head: Height, effects: &mut Vec<DownloadEffect<S>>) {
+        if self.last.is_some() {
+            self.reset(head.saturating_add(1), self.last, effects);
+        }
     }
 
     fn refused(&mut self, now: Duration, at: Height) {
