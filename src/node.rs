@@ -330,9 +330,9 @@ impl Node {
         self.children.checkpoints().remove(height).await
     }
 
-    /// Goes back to the checkpoint at `height`: its block is compared with the chain and becomes the
-    /// head, durably; what is above is forgotten. The sync goes on as it was told and downloads that
-    /// again; a failed one tries anew.
+    /// Goes back to the checkpoint at `height`: it is compared with the chain, and its block
+    /// becomes the head, durably; what is above is forgotten. The sync goes on as it was told and
+    /// downloads that again; a failed one tries anew.
     ///
     /// # Errors
     /// [`RecoverError`].

@@ -261,8 +261,8 @@ impl Core {
         self.met_at = (!self.peers.usable.is_empty()).then_some(now);
     }
 
-    /// Goes on from `head` as it was told: what was proven of the network stays, what was tried with
-    /// the blocks above does not count any more.
+    /// Goes on from `head` as it was told: what was proven of the network stays, what was tried
+    /// with the blocks above does not count any more.
     fn set_back(&mut self, now: Duration, head: BlockRef) -> Option<Effect> {
         self.head = head;
         self.failures = 0;

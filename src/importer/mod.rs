@@ -18,4 +18,5 @@ mod message;
 pub use actor::{BlockImporter, ImporterArgs, StoreFailure};
 pub use batch::{Refusal, Stop};
 pub use handle::ImporterHandle;
+pub(crate) use handle::SET_BACK_DEADLINE;
 pub use message::{CommittedBatch, ImporterMsg, SetBackOrder};

@@ -400,8 +400,8 @@ impl<S: Held> DownloadCore<S> {
         effects.extend(self.released.values().cloned().map(DownloadEffect::Release));
     }
 
-    /// Begins anew above `head`, up to the end of the window as it was. A late verdict or reply is of
-    /// a request that is no more.
+    /// Begins anew above `head`, up to the end of the window as it was. A late verdict or reply is
+    /// of a request that is no more.
     fn set_back(&mut self, head: Height, effects: &mut Vec<DownloadEffect<S>>) {
         if self.last.is_some() {
             self.reset(head.saturating_add(1), self.last, effects);
