@@ -7,10 +7,14 @@ use alys_sync::{
     coordinator::{Command, FailureReason, Gate, Phase},
     node::Node,
     ports::{BlockSource as _, Journal as _},
+    tree::Child,
     types::Height,
 };
+use tokio::time::timeout;
 
-use crate::support::{Growing, Server, TestChain, TestNode, config, forked, golden, serve};
+use crate::support::{
+    DEADLINE, Growing, Server, TestChain, TestNode, config, forked, golden, serve,
+};
 
 fn h(number: u64) -> Height {
     Height::new(number)
@@ -134,16 +138,56 @@ async fn node_that_is_paused_and_stopped_while_it_goes_back_does_both() {
     until_whole(node, &chain).await;
 }
 
+/// Asks until it is answered: whoever was asked may have died.
+async fn set_back_whoever_dies(node: &Node, height: u64) {
+    let asked = timeout(DEADLINE, async {
+        while let Err(error) = node.recover_from_checkpoint(h(height)).await {
+            assert!(!matches!(error, RecoverError::Refused(_)), "{error}");
+            tokio::task::yield_now().await;
+        }
+    });
+    asked.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_while_a_node_goes_back_it_goes_back_and_completes() {
+    let chain = Arc::new(golden().until(2_000));
+    let server = serve(chain.clone()).await;
+    let node = fresh(&chain, &[&server]).await;
+    node.node.start_sync(None).await.unwrap();
+    let dies = [
+        Child::BlockImporter,
+        Child::DownloadScheduler,
+        Child::SyncCoordinator,
+        Child::CheckpointStore,
+        Child::BlockImporter,
+        Child::SyncCoordinator,
+    ];
+    for (turns, child) in dies.into_iter().enumerate() {
+        node.until_height(1_300).await;
+        until_checkpoint(&node, 500).await;
+        tokio::join!(set_back_whoever_dies(&node.node, 500), async {
+            for _ in 0..turns * 20 {
+                tokio::task::yield_now().await;
+            }
+            while !node.node.kill(child) {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    until_whole(node, &chain).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_node_goes_back_below_its_fork_and_follows_the_network() {
-    let (chain, fork) = forked(900, 700);
+    let (chain, fork) = forked(560, 510);
     let (end, source) = (fork.head.height, Arc::new(Growing::new(fork)));
     let server = serve(source.clone()).await;
     let node = fresh(&chain, &[&server]).await;
     node.node.start_sync(None).await.unwrap();
     node.until_height(end.get()).await;
     until_checkpoint(&node, 500).await;
-    source.grow(chain.until(900));
+    source.grow(chain.until(560));
     let failed = |phase: &Phase| {
         matches!(phase, Phase::Failed { reason: FailureReason::Diverged { .. }, .. })
     };
