@@ -190,7 +190,7 @@ fn small() -> Settings {
 #[test]
 fn several_peers_share_one_window_and_releases_stay_in_order() {
     let mut world = World::new(small(), 3, 500);
-    let peers: std::collections::BTreeSet<_> = world.open.values().map(|(peer, _)| *peer).collect();
+    let peers: BTreeSet<_> = world.open.values().map(|(peer, _)| *peer).collect();
     assert_eq!(peers.len(), 3);
     // The last request of the window arrives first: nothing is released.
     let last = *world.open.keys().next_back().unwrap();
@@ -420,6 +420,23 @@ fn window_of_before_the_chain_was_set_back_is_replaced_by_the_next() {
     world.event(DownloadEvent::WindowSet { next: h(21), last: h(90) });
     world.finish();
     assert_eq!(world.imported, h(90));
+}
+
+#[test]
+fn peer_whose_block_did_not_fit_is_asked_at_once_when_the_chain_is_set_back() {
+    let mut world = World::new(small(), 1, 60);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, u64::MAX);
+    world.verify(0, |_| false);
+    world.import(4);
+    world.released.clear();
+    world.event(DownloadEvent::ImportRefused { at: h(5) });
+    let open: Vec<_> = world.open.keys().copied().collect();
+    open.into_iter().for_each(|request| world.end(request, ReplyEnd::NotSent));
+    assert!(world.open.is_empty(), "it is left alone for a while");
+    world.set_back(2);
+    assert!(world.open.values().any(|(_, range)| range.start() == h(3)));
+    world.finish();
 }
 
 #[test]
