@@ -1,8 +1,9 @@
 //! Whether this node may produce blocks. Pure.
 //!
 //! The gate is open iff the node is synced, or catching up with both 99.5 % of the target and at
-//! most ten blocks behind, the target is fresh, and our link works. A percentage alone would let a
-//! node produce fifty thousand blocks behind at a height of ten million.
+//! most ten blocks behind, the target is fresh, our link works, and the chain is not being set
+//! back. A percentage alone would let a node produce fifty thousand blocks behind at a height of
+//! ten million.
 
 use std::time::Duration;
 

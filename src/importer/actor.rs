@@ -214,6 +214,7 @@ fn was_set_back(
         }
         Err(refused) => {
             tracing::info!(why = %refused, "the chain was not set back");
+            tell_head(state);
             Ok(Err(refused))
         }
     }

@@ -302,9 +302,13 @@ async fn checkpoint_above_the_head_or_of_another_block_is_refused_and_import_goe
     }
     world.import(7, 8);
     world.told_in_turn(&[("imported", 8)]).await;
+    let mut heads = 0;
     while let Ok(told) = world.coordinator.told.try_recv() {
         assert!(!matches!(told, CoordinatorMsg::SettingBack), "production went on");
+        heads += usize::from(matches!(told, CoordinatorMsg::HeadRead { .. }));
     }
+    // A coordinator that asked for the head meanwhile was told to wait for the end of it.
+    assert_eq!(heads, 1 + 3);
 }
 
 #[tokio::test(start_paused = true)]
