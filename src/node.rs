@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::{
     checkpoint::{
-        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointError, Restored, RunState,
-        SyncProgress,
+        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointError, RecoverError, Restored,
+        RunState, SetBack, SyncProgress,
     },
     config::{ConfigError, SyncConfig},
     consensus::{ChainSpec, Verifier},
@@ -328,6 +328,21 @@ impl Node {
     /// [`CheckpointError`].
     pub async fn remove_checkpoint(&self, height: Height) -> Result<bool, CheckpointError> {
         self.children.checkpoints().remove(height).await
+    }
+
+    /// Goes back to the checkpoint at `height`: it is compared with the chain, and its block
+    /// becomes the head, durably; what is above is forgotten. The sync goes on as it was told and
+    /// downloads that again; a failed one tries anew.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub async fn recover_from_checkpoint(&self, height: Height) -> Result<SetBack, RecoverError> {
+        let kept = self.list_checkpoints().await?;
+        let done = self.children.importer().set_back(height, kept).await?;
+        // It was told before us: once it answers, the status is changed. If it restarts, it reads
+        // the head.
+        let _ = self.children.coordinator().status().await;
+        Ok(done)
     }
 
     /// The figures of the download window.

@@ -190,7 +190,7 @@ impl Children {
         SchedulerHandle::new(self.scheduler.clone())
     }
 
-    fn importer(&self) -> ImporterHandle {
+    pub(crate) fn importer(&self) -> ImporterHandle {
         ImporterHandle::new(self.importer.clone())
     }
 
@@ -383,6 +383,7 @@ fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> Chi
         clock: Arc::clone(&shared.ports.clock),
         prober,
         scheduler: children.scheduler(),
+        importer: children.importer(),
         reputation: children.reputation(),
         status: shared.status.clone(),
         last_command: LastCommand::default(),

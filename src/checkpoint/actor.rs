@@ -107,7 +107,14 @@ impl Actor for CheckpointStore {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            CheckpointMsg::SetBack { head } => {
+                state.asked = state.asked.min(head);
+                state.made = state.made.min(head);
+                tell(state);
+            }
             CheckpointMsg::HeadMoved { head } => {
+                // Who was down when the chain was set back has not heard of it.
+                state.asked = state.asked.min(head);
                 if let Some(height) = due(state.asked, head, state.args.settings.interval_blocks) {
                     state.asked = height;
                     state.work.push_back(Work::Periodic(height));

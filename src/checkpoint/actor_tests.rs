@@ -310,16 +310,6 @@ async fn failure_of_a_checkpoint_asked_for_reaches_who_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn periodic_checkpoint_above_the_chain_ends_the_actor() {
-    let world = World::new(JournalDouble::new([])).await;
-    let mut reports = world.tree.reports();
-    world.store.head_moved(h(10)).unwrap();
-    let exit = exit_of("checkpoints", &mut reports).await;
-    let failure = exit.downcast_ref::<JournalFailure>().unwrap();
-    assert!(matches!(failure.0, ChainError::OutOfRange { .. }));
-}
-
-#[tokio::test(start_paused = true)]
 async fn checkpoint_says_what_its_block_is_and_how_far_the_sync_was_there() {
     let mut world = World::new(JournalDouble::new([])).await;
     status_at(&world, 12, Phase::DownloadingBlocks { target: h(90) });
@@ -452,4 +442,63 @@ async fn claim_is_unverified_until_its_block_is_in_the_chain() {
     let world = World::over(journal, chain).await;
     let claim = world.store.list().await.unwrap().remove(0);
     assert_eq!((claim.height, claim.kind, claim.verified), (h(30), MANUAL, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn chain_that_was_set_back_gets_its_checkpoints_again_at_the_same_heights() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for head in [10, 20, 30] {
+        world.head(head);
+        assert_eq!(world.told().await, head);
+    }
+    world.chain.truncate_to(h(10)).unwrap();
+    world.store.set_back(h(10)).unwrap();
+    assert_eq!(world.told().await, 10, "the newest that is of the chain");
+    // Those above are kept, and are no part of the chain.
+    assert_eq!(world.kept().await, [(10, PERIODIC), (20, PERIODIC), (30, PERIODIC)]);
+    let check = world.store.check().await.unwrap();
+    let above = CheckpointCheck::AboveHead { head: h(10) };
+    assert_eq!(check.checkpoints[2].result, above);
+    for head in [20, 30] {
+        world.head(head);
+        assert_eq!(world.told().await, head);
+    }
+    let check = world.store.check().await.unwrap();
+    assert!(check.checkpoints.iter().all(|of| of.result == CheckpointCheck::Holds), "{check:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next_head() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    world.head(30);
+    assert_eq!(world.told().await, 30);
+    world.chain.truncate_to(h(8)).unwrap();
+    for head in [15, 25] {
+        world.head(head);
+    }
+    assert_eq!(world.told().await, 30, "the newest that is durable");
+    let check = world.store.check().await.unwrap();
+    let holds = |height| {
+        check
+            .checkpoints
+            .iter()
+            .any(|of| (of.checkpoint.height, of.result) == (h(height), CheckpointCheck::Holds))
+    };
+    assert!(holds(20), "{check:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoint_of_a_block_that_was_set_back_before_it_was_made_is_left_out() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new(JournalDouble::new([Write::Waits(wait)])).await;
+    world.head(10);
+    world.journal.begun.notified().await;
+    world.head(20);
+    world.chain.truncate_to(h(10)).unwrap();
+    world.store.set_back(h(10)).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(world.kept().await, [(10, PERIODIC)]);
+    world.head(20);
+    while world.told().await != 20 {}
+    assert_eq!(world.kept().await, [(10, PERIODIC), (20, PERIODIC)]);
 }

@@ -45,6 +45,14 @@ impl CheckpointHandle {
         self.child.cast(CheckpointMsg::HeadMoved { head })
     }
 
+    /// See [`CheckpointMsg::SetBack`].
+    ///
+    /// # Errors
+    /// [`SendError`]; the next move of the head makes up for it.
+    pub fn set_back(&self, head: Height) -> Result<(), SendError> {
+        self.child.cast(CheckpointMsg::SetBack { head })
+    }
+
     /// See [`CheckpointMsg::SyncStopped`].
     ///
     /// # Errors

@@ -55,7 +55,10 @@ fn look(chain: &dyn Chain, height: Height) -> Result<Option<BlockFacts>, ChainEr
 ///
 /// # Errors
 /// As of [`look`].
-fn check(chain: &dyn Chain, checkpoint: &Checkpoint) -> Result<CheckpointCheck, ChainError> {
+pub(super) fn check(
+    chain: &dyn Chain,
+    checkpoint: &Checkpoint,
+) -> Result<CheckpointCheck, ChainError> {
     let range = (chain.oldest(), chain.head().height);
     let known =
         checkpoint.chain == chain.genesis() && (range.0..=range.1).contains(&checkpoint.height);
@@ -160,6 +163,8 @@ pub fn make(
     // So that a height the chain does not have is told as such.
     chain.link_point(height)?;
     let Some(BlockFacts { height, root, parent, state_root }) = look(chain, height)? else {
+        // The chain may have been set back meanwhile.
+        chain.link_point(height)?;
         let damage = format!("block {height} cannot be read back whole: no checkpoint of it");
         return Err(ChainError::Corrupt(damage).into());
     };

@@ -17,6 +17,11 @@ pub enum CheckpointMsg {
         /// The height of the head.
         head: Height,
     },
+    /// The chain was set back: what is above this is not in it any more.
+    SetBack {
+        /// The height of the head.
+        head: Height,
+    },
     /// The sync was told to stop: make a checkpoint of the head.
     SyncStopped,
     /// Make a checkpoint of the head, by hand.

@@ -1,7 +1,8 @@
 //! Durable progress: checkpoints.
 //!
 //! Owns: which checkpoints are made and kept, whether one is true of the chain (`check.rs`), and
-//! where a chain goes on whose head is damaged (`recovery.rs`). Does not own: the chain and its
+//! where a chain goes on whose head is damaged (`recovery.rs`) or that an operator sets back
+//! (`set_back.rs`). Does not own: the chain and its
 //! head ([`crate::importer`]); the head is durable by itself, and a restart goes on from there.
 //!
 //! In: the moving head, stops, requests for a checkpoint. Out: durable records, the height of the
@@ -18,6 +19,7 @@ mod keeping;
 mod message;
 mod record;
 mod recovery;
+mod set_back;
 mod work;
 
 pub(crate) use actor::Restored;
@@ -32,3 +34,4 @@ pub use recovery::{
     Damaged, Decided, NEAR_BLOCKS_MAX, Quarantine, RecoveredBy, Recovery, SAFETY_MARGIN_BLOCKS,
     SkipReason, SkippedCheckpoint, decide,
 };
+pub use set_back::{RecoverError, SetBack, SetBackRefused, set_back};

@@ -70,6 +70,8 @@ fn keep(
 ) -> Result<Option<Checkpoint>, ChainError> {
     let made = match made_now(args, height, kind) {
         Ok(made) => made,
+        // The chain was set back meanwhile: one is made when it comes there again.
+        Err(KeepError::Store(ChainError::OutOfRange { .. })) => return Ok(None),
         Err(KeepError::Store(error)) => return Err(error),
         // Only those made by hand can be too many.
         Err(KeepError::TooMany { .. }) => return Ok(None),

@@ -9,17 +9,19 @@ use std::{
 use alys_sync::{
     adapters::sled::{ChainStore, RecordStore},
     checkpoint::{
-        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointCheck, CheckpointKind,
-        EXPORT_BYTES_MAX, ExportError, Survey, check_all, export, import, make, take_in,
+        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointKind, EXPORT_BYTES_MAX,
+        ExportError, SetBack, SetBackRefused, Survey, check_all, export, import, make, set_back,
+        take_in,
     },
     http::{
-        CheckpointAnswer, check_checkpoints, create_checkpoint, import_checkpoints,
-        remove_checkpoint,
+        AskError, CheckpointAnswer, check_checkpoints, create_checkpoint, import_checkpoints,
+        recover_from_checkpoint, remove_checkpoint,
     },
     ports::{BlockSource as _, Chain as _, Clock as _, Journal as _, SystemClock},
     types::Height,
 };
 use clap::{Args, Subcommand};
+use hyper::StatusCode;
 use serde_json::json;
 
 use super::{
@@ -35,7 +37,8 @@ Examples:
   alys-sync checkpoint list --data-dir node
   alys-sync checkpoint verify --data-dir node     ends with 1 if one is wrong
   alys-sync checkpoint export --data-dir node --out checkpoints.json
-  alys-sync checkpoint import --data-dir other --file checkpoints.json";
+  alys-sync checkpoint import --data-dir other --file checkpoints.json
+  alys-sync checkpoint recover --data-dir node --height 12000";
 
 /// Show, make, verify, carry and remove checkpoints
 ///
@@ -81,16 +84,17 @@ enum What {
         #[command(flatten)]
         node: NodeArgs,
     },
-    /// Go back to one: its block becomes the head of a node that does not run
+    /// Go back to one: its block becomes the head
     ///
-    /// What is above it is forgotten and downloaded again by the next `run`.
+    /// It is compared with the chain first. What is above it is forgotten and downloaded again: at
+    /// once by a node that runs and syncs, by the next `run` otherwise. A sync that has failed
+    /// tries anew.
     Recover {
         /// Its height
         #[arg(long, value_name = "HEIGHT")]
         height: u64,
-        /// The data directory of the node
-        #[arg(long, value_name = "DIR")]
-        data_dir: PathBuf,
+        #[command(flatten)]
+        node: NodeArgs,
     },
     /// Remove one that was made by hand
     Remove {
@@ -119,10 +123,6 @@ enum CheckpointFailure {
     AtGenesis,
     #[error("no checkpoint was made by hand at height {height}")]
     NotThere { height: u64 },
-    #[error("no checkpoint at height {height}: see `alys-sync checkpoint list`")]
-    None { height: u64 },
-    #[error("the checkpoint at height {height} does not hold: {result}")]
-    DoesNotHold { height: u64, result: CheckpointCheck },
     #[error("the node answers something else: use the same release")]
     OtherAnswer,
 }
@@ -134,9 +134,7 @@ pub(crate) async fn checkpoint(args: CheckpointArgs) -> Result<Answer, Ending> {
         What::Create { node } => create(node).await,
         What::Export { out, node } => exported(checked(node).await?, &out),
         What::Import { file, node } => taken_in(node, file).await,
-        What::Recover { height, data_dir } => {
-            stopped(data_dir, move |chain, journal| recover(chain, journal, height)).await
-        }
+        What::Recover { height, node } => recover(node, Height::new(height)).await,
         What::Remove { height, node } => remove(node, height).await,
     }
 }
@@ -165,6 +163,7 @@ async fn checked(node: NodeArgs) -> Result<CheckedJournal, Ending> {
             CheckpointAnswer::Made(_)
             | CheckpointAnswer::TakenIn(_)
             | CheckpointAnswer::Removed(_)
+            | CheckpointAnswer::Recovered(_)
             | CheckpointAnswer::Refused(_) => Err(other_answer()),
         },
         Place::Stopped(dir) => {
@@ -180,6 +179,7 @@ async fn create(node: NodeArgs) -> Result<Answer, Ending> {
             CheckpointAnswer::Checked(_)
             | CheckpointAnswer::TakenIn(_)
             | CheckpointAnswer::Removed(_)
+            | CheckpointAnswer::Recovered(_)
             | CheckpointAnswer::Refused(_) => return Err(other_answer()),
         },
         Place::Stopped(dir) => stopped(dir, create_stopped).await?,
@@ -198,18 +198,40 @@ fn create_stopped(chain: &ChainStore, journal: &RecordStore) -> Result<Checkpoin
     make(chain, journal, what, now, survey.progress(head)).map_err(Ending::failed)
 }
 
-fn recover(chain: &ChainStore, journal: &RecordStore, height: u64) -> Result<Answer, Ending> {
-    let checked = check_all(chain, journal).map_err(Ending::failed)?.checkpoints;
-    let mut there = checked.iter().filter(|found| found.checkpoint.height.get() == height);
-    let first = there.next().ok_or(CheckpointFailure::None { height });
-    let result = first.map_err(Ending::bad_input)?.result;
-    let holds = |found: &CheckedCheckpoint| found.result == CheckpointCheck::Holds;
-    if result != CheckpointCheck::Holds && !there.any(holds) {
-        return Err(Ending::failed(CheckpointFailure::DoesNotHold { height, result }));
-    }
-    let head = chain.truncate_to(Height::new(height)).map_err(Ending::failed)?;
-    let text = format!("head  {} {}", head.height, head.root);
-    Ok(Answer::new(text, json!({ "height": head.height, "head": head.root })))
+async fn recover(node: NodeArgs, height: Height) -> Result<Answer, Ending> {
+    let SetBack { from, to } = match node.place().await? {
+        Place::Running(url) => {
+            match recover_from_checkpoint(&url, height).await.map_err(not_recovered)? {
+                CheckpointAnswer::Recovered(done) => done,
+                CheckpointAnswer::Checked(_)
+                | CheckpointAnswer::Made(_)
+                | CheckpointAnswer::TakenIn(_)
+                | CheckpointAnswer::Removed(_)
+                | CheckpointAnswer::Refused(_) => return Err(other_answer()),
+            }
+        }
+        Place::Stopped(dir) => {
+            stopped(dir, move |chain, journal| {
+                let (kept, _) = journal.checkpoints().map_err(Ending::failed)?;
+                let done = set_back(chain, &kept, height, || {}).map_err(Ending::failed)?;
+                done.map_err(|refused| match refused {
+                    SetBackRefused::NoCheckpoint { .. } => Ending::bad_input(refused),
+                    SetBackRefused::DoesNotHold { .. } => Ending::failed(refused),
+                })
+            })
+            .await?
+        }
+    };
+    let text = format!("head  {} {}", to.height, to.root);
+    let json = json!({ "height": to.height, "head": to.root, "from": from.height });
+    Ok(Answer::new(text, json))
+}
+
+/// As for the directory of a node: that there is no such checkpoint is a matter of what was given.
+fn not_recovered(error: AskError) -> Ending {
+    let none =
+        matches!(error, AskError::Refused { code: StatusCode::NOT_FOUND, text: Some(_), .. });
+    if none { Ending::bad_input(error) } else { not_told(error) }
 }
 
 async fn remove(node: NodeArgs, height: u64) -> Result<Answer, Ending> {
@@ -220,6 +242,7 @@ async fn remove(node: NodeArgs, height: u64) -> Result<Answer, Ending> {
                 CheckpointAnswer::Checked(_)
                 | CheckpointAnswer::Made(_)
                 | CheckpointAnswer::TakenIn(_)
+                | CheckpointAnswer::Recovered(_)
                 | CheckpointAnswer::Refused(_) => return Err(other_answer()),
             }
         }
@@ -256,6 +279,7 @@ async fn taken_in(node: NodeArgs, file: PathBuf) -> Result<Answer, Ending> {
             CheckpointAnswer::Checked(_)
             | CheckpointAnswer::Made(_)
             | CheckpointAnswer::Removed(_)
+            | CheckpointAnswer::Recovered(_)
             | CheckpointAnswer::Refused(_) => return Err(other_answer()),
         },
         Place::Stopped(dir) => {

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::DiscoverySettings,
     consensus::ChainSpec,
+    importer::ImporterHandle,
     ports::{Chain, Clock},
     reputation::{Evidence, ReputationHandle},
     resilience::{ProbeAnswer, Prober},
@@ -52,6 +53,8 @@ pub struct CoordinatorArgs {
     pub prober: Prober,
     /// Who downloads.
     pub scheduler: SchedulerHandle,
+    /// Who owns the chain.
+    pub importer: ImporterHandle,
     /// Who knows the peers.
     pub reputation: ReputationHandle,
     /// Where the status is shown; outlives incarnations.
@@ -70,6 +73,8 @@ pub struct State {
     progress: Progress,
     stalls: StallWatch,
     gate: GateKeeper,
+    /// The chain is about to be set back.
+    setting_back: bool,
     production: Gate,
     last_checkpoint: Option<Height>,
     short_of: Vec<Shortage>,
@@ -94,10 +99,11 @@ impl Before {
         Self { height, blocks_processed, blocks_failed, proven }
     }
 
-    /// Blocks processed when the chain has come to `head`: each block counts once, whoever told of
-    /// it.
+    /// Blocks processed when the chain has come to `head`: each block of it counts once, whoever
+    /// told of it, and those that it was set back by do not count.
     fn processed(&self, head: Height) -> u64 {
-        self.blocks_processed.saturating_add(head.blocks_above(self.height))
+        let (above, below) = (head.blocks_above(self.height), self.height.blocks_above(head));
+        self.blocks_processed.saturating_add(above).saturating_sub(below)
     }
 }
 
@@ -123,6 +129,7 @@ impl Actor for SyncCoordinator {
             progress: Progress::default(),
             stalls: StallWatch::default(),
             gate: GateKeeper::default(),
+            setting_back: false,
             production: Gate::NotFollowing,
             last_checkpoint,
             short_of: Vec::new(),
@@ -138,6 +145,7 @@ impl Actor for SyncCoordinator {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let _ = state.args.reputation.coordinator_started();
+        let _ = state.args.importer.coordinator_started();
         let now = state.args.clock.now();
         for command in state.args.last_command.again() {
             // From idle, these are always possible.
@@ -156,7 +164,11 @@ impl Actor for SyncCoordinator {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.args.clock.now();
         let before = state.core.phase().name();
+        let head = state.core.head().height;
         let (effects, answer) = take(state, now, message).await?;
+        if state.core.head().height < head {
+            state.progress.begin_anew();
+        }
         for effect in effects {
             perform(&myself, state, effect);
         }
@@ -215,7 +227,18 @@ async fn take(
             state.short_of = shortages;
             return Ok((Vec::new(), None));
         }
-        CoordinatorMsg::HeadRead { head } => Event::HeadRead { head },
+        CoordinatorMsg::HeadRead { head } => {
+            state.setting_back = false;
+            Event::HeadRead { head }
+        }
+        CoordinatorMsg::SettingBack => {
+            state.setting_back = true;
+            return Ok((Vec::new(), None));
+        }
+        CoordinatorMsg::SetBack { head } => {
+            state.setting_back = false;
+            Event::SetBack { head }
+        }
         CoordinatorMsg::Imported { head, blocks, bytes } => {
             state.progress.imported(now, blocks, bytes, state.core.target());
             Event::Imported { head }
@@ -309,6 +332,7 @@ fn look_at_gate(state: &mut State, now: Duration) -> Gate {
         target: state.core.target(),
         last_answer: state.core.last_answer(),
         link_cut: state.core.peers().link_cut.is_some(),
+        setting_back: state.setting_back,
         slot: Duration::from_millis(slot.as_ms()),
     };
     state.gate.look(now, view)

@@ -43,6 +43,8 @@ const SETTLE_INTERVALS_MAX: u32 = 5;
 pub(super) enum Event {
     /// The head, as the importer read it.
     HeadRead { head: BlockRef },
+    /// The chain was set back.
+    SetBack { head: BlockRef },
     /// Blocks were imported.
     Imported { head: BlockRef },
     /// The peers changed.
@@ -205,7 +207,11 @@ impl Core {
     pub(super) fn apply(&mut self, now: Duration, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::HeadRead { head } => self.head = head,
+            // An importer that died at it could not say that it set the chain back.
+            Event::HeadRead { head } if head.height >= self.head.height => self.head = head,
+            Event::HeadRead { head } | Event::SetBack { head } => {
+                effects.extend(self.set_back(now, head));
+            }
             Event::Imported { head } => {
                 self.head = head;
                 self.last_answer = Some(now);
@@ -257,6 +263,18 @@ impl Core {
         self.refused.1.clear();
         self.confirmed_by.1 = 0;
         self.met_at = (!self.peers.usable.is_empty()).then_some(now);
+    }
+
+    /// Goes on from `head` as it was told: what was proven of the network stays, what was tried
+    /// with the blocks above does not count any more.
+    fn set_back(&mut self, now: Duration, head: BlockRef) -> Option<Effect> {
+        self.head = head;
+        self.failures = 0;
+        if self.phase.is_active() || matches!(self.phase, Phase::Failed { .. }) {
+            self.discover(now);
+        }
+        // A window of before may be on its way to the scheduler: the next one is a fresh one.
+        self.window.take().map(|_| Effect::CloseWindow)
     }
 
     fn tick(&mut self, now: Duration) {

@@ -402,3 +402,88 @@ fn command_that_makes_no_sense_changes_nothing_and_says_what_would() {
     world.command(Command::Stop).unwrap();
     assert_eq!(world.phase(), "idle");
 }
+
+/// A sync whose chain of 5,000 blocks is set back to 3,000.
+fn set_back(world: &mut World) -> Vec<Effect> {
+    let effects = world.core.apply(world.now, Event::SetBack { head: block(3_000) });
+    world.perform(effects.clone());
+    effects
+}
+
+#[test]
+fn synced_node_that_was_set_back_downloads_again_to_what_was_proven() {
+    let mut world = World::new(&[5_000]);
+    world.start(None);
+    world.import(5_000);
+    world.pass(1);
+    assert_eq!(world.phase(), "synced");
+    let effects = set_back(&mut world);
+    // The first also undoes a window that was under way to the scheduler.
+    let window = Effect::SetWindow { next: h(3_001), last: h(5_000) };
+    assert_eq!(effects[..2], [Effect::CloseWindow, window]);
+    assert_eq!((world.phase(), world.core.head()), ("downloading_blocks", block(3_000)));
+    world.import(5_000);
+    assert_eq!(world.phase(), "catching_up", "whether it is all there is has to be asked again");
+    world.pass(1);
+    assert_eq!(world.phase(), "synced");
+}
+
+#[test]
+fn paused_and_idle_nodes_that_are_set_back_stay_so() {
+    let mut world = World::new(&[5_000]);
+    world.start(None);
+    world.import(5_000);
+    world.command(Command::Pause).unwrap();
+    assert_eq!(set_back(&mut world), []);
+    assert_eq!((world.phase(), world.window), ("paused", None));
+    world.command(Command::Resume).unwrap();
+    assert_eq!(world.window, Some((h(3_001), h(5_000))));
+    world.command(Command::Stop).unwrap();
+    world.import(4_000);
+    assert_eq!(set_back(&mut world), []);
+    assert_eq!((world.phase(), world.core.head()), ("idle", block(3_000)));
+}
+
+#[test]
+fn failed_sync_that_was_set_back_tries_anew() {
+    let mut world = World::new(&[5_000]);
+    world.start(None);
+    world.import(4_000);
+    let peer = *world.heads.keys().next().unwrap();
+    world.event(Event::ImportRefused { at: h(4_001), peer });
+    assert_eq!(world.phase(), "failed");
+    set_back(&mut world);
+    assert_eq!(world.phase(), "downloading_blocks");
+    assert_eq!(world.window, Some((h(3_001), h(5_000))));
+    // The block that did not fit may fit now; if not, it is the first failure.
+    world.event(Event::ImportRefused { at: h(4_001), peer });
+    let Phase::Failed { failures, .. } = world.core.phase() else { panic!("{}", world.phase()) };
+    assert_eq!(*failures, 1);
+}
+
+#[test]
+fn given_target_below_the_checkpoint_is_reached_and_one_above_is_gone_to_again() {
+    for (given, window) in [(2_000, None), (4_500, Some((h(3_001), h(4_500))))] {
+        let mut world = World::new(&[5_000]);
+        world.start(Some(given));
+        world.import(4_800);
+        world.pass(1);
+        assert_eq!(world.phase(), "synced");
+        set_back(&mut world);
+        world.pass(1);
+        assert_eq!(world.window, window);
+    }
+}
+
+#[test]
+fn lower_head_that_a_new_importer_reads_is_that_of_a_chain_that_was_set_back() {
+    let mut world = World::new(&[5_000]);
+    world.start(None);
+    world.import(5_000);
+    world.pass(1);
+    world.event(Event::HeadRead { head: block(5_000) });
+    assert_eq!(world.phase(), "synced");
+    world.event(Event::HeadRead { head: block(3_000) });
+    assert_eq!(world.phase(), "downloading_blocks");
+    assert_eq!(world.window, Some((h(3_001), h(5_000))));
+}

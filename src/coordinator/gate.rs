@@ -1,8 +1,9 @@
 //! Whether this node may produce blocks. Pure.
 //!
 //! The gate is open iff the node is synced, or catching up with both 99.5 % of the target and at
-//! most ten blocks behind, the target is fresh, and our link works. A percentage alone would let a
-//! node produce fifty thousand blocks behind at a height of ten million.
+//! most ten blocks behind, the target is fresh, our link works, and the chain is not being set
+//! back. A percentage alone would let a node produce fifty thousand blocks behind at a height of
+//! ten million.
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub enum Gate {
     Behind,
     /// Our own link is cut: what the network does is not known.
     LinkCut,
+    /// The chain is being set back: its head is about to go.
+    SettingBack,
     /// No peer answered lately, so the target may be old.
     Stale,
     /// All conditions hold, but not yet for a whole slot.
@@ -46,6 +49,8 @@ pub(super) struct View<'a> {
     pub(super) last_answer: Option<Duration>,
     pub(super) slot: Duration,
     pub(super) link_cut: bool,
+    /// The chain is about to be set back.
+    pub(super) setting_back: bool,
 }
 
 /// The gate with its memory: it opens after one slot of holding and closes at once.
@@ -66,6 +71,9 @@ impl GateKeeper {
 }
 
 fn closed(now: Duration, view: View<'_>) -> Option<Gate> {
+    if view.setting_back {
+        return Some(Gate::SettingBack);
+    }
     let near = {
         let (head, target) = (u128::from(view.head.get()), u128::from(view.target.get()));
         1_000 * head >= u128::from(READY_PERMILLE) * target
@@ -102,6 +110,7 @@ mod tests {
             last_answer: Some(Duration::from_secs(100)),
             slot: SLOT,
             link_cut: false,
+            setting_back: false,
         };
         gate.look(Duration::from_secs(now), view)
     }
@@ -139,8 +148,28 @@ mod tests {
             last_answer: None,
             slot: SLOT,
             link_cut: false,
+            setting_back: false,
         };
         assert_eq!(gate.look(Duration::ZERO, nobody), Gate::Stale);
+    }
+
+    #[test]
+    fn closes_as_soon_as_the_chain_is_being_set_back_and_opens_a_slot_after() {
+        let mut gate = GateKeeper::default();
+        let synced = Phase::Synced { head: Height::new(9) };
+        let view = |setting_back| View {
+            phase: &synced,
+            head: Height::new(9),
+            target: Height::new(9),
+            last_answer: Some(Duration::ZERO),
+            slot: SLOT,
+            link_cut: false,
+            setting_back,
+        };
+        assert_eq!(gate.look(Duration::ZERO, view(false)), Gate::Settling);
+        assert_eq!(gate.look(SLOT, view(false)), Gate::Open);
+        assert_eq!(gate.look(SLOT, view(true)), Gate::SettingBack);
+        assert_eq!(gate.look(SLOT, view(false)), Gate::Settling);
     }
 
     #[test]
@@ -154,6 +183,7 @@ mod tests {
             last_answer: Some(Duration::ZERO),
             slot: SLOT,
             link_cut,
+            setting_back: false,
         };
         assert_eq!(gate.look(Duration::ZERO, view(false)), Gate::Settling);
         assert_eq!(gate.look(SLOT, view(true)), Gate::LinkCut);

@@ -71,6 +71,22 @@ impl CoordinatorHandle {
         self.child.cast(CoordinatorMsg::HeadRead { head })
     }
 
+    /// See [`CoordinatorMsg::SettingBack`].
+    ///
+    /// # Errors
+    /// [`SendError`] while it is restarting or stopped.
+    pub fn setting_back(&self) -> Result<(), SendError> {
+        self.child.cast(CoordinatorMsg::SettingBack)
+    }
+
+    /// See [`CoordinatorMsg::SetBack`].
+    ///
+    /// # Errors
+    /// [`SendError`]; a coordinator that starts asks for the head.
+    pub fn set_back(&self, head: BlockRef) -> Result<(), SendError> {
+        self.child.cast(CoordinatorMsg::SetBack { head })
+    }
+
     /// See [`CoordinatorMsg::Imported`].
     ///
     /// # Errors

@@ -48,6 +48,13 @@ pub enum CoordinatorMsg {
         /// The head.
         head: BlockRef,
     },
+    /// The chain is about to be set back.
+    SettingBack,
+    /// The chain was set back, as an operator asked.
+    SetBack {
+        /// The head.
+        head: BlockRef,
+    },
     /// Blocks were imported.
     Imported {
         /// The new head.

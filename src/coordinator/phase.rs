@@ -9,6 +9,7 @@
 //!    └──────────────── Failed ┴──────────────┘ diverged
 //!
 //!   any but Idle and Paused ── pause ──> Paused ── resume ──> Discovering
+//!   any but Idle and Paused ── the chain was set back ──> Discovering
 //! ```
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::{
+    checkpoint::{BlockFacts, Checkpoint},
     consensus::{
         ChainSpec, Genesis, LinkPoint, SignerSet, VerifiedBlock, Verifier,
         generate::{GenerateOptions, GeneratedChain, generate},
@@ -55,6 +56,14 @@ impl Blocks {
     /// What a child of the block at `height` links to.
     pub(crate) fn tip(&self, height: u64) -> LinkPoint {
         if height == 0 { self.genesis.link_point() } else { self.at(height).link_point() }
+    }
+
+    /// A checkpoint of the block at `height`.
+    pub(crate) fn checkpoint(&self, height: u64) -> Checkpoint {
+        let facts = BlockFacts::of(&EncodedBlock::decode(self.raw(height)).unwrap());
+        let BlockFacts { height, root, parent, state_root } = facts;
+        let made = crate::adapters::conformance::checkpoint(height.get());
+        Checkpoint { chain: self.genesis.root(), height, root, parent, state_root, ..made }
     }
 
     /// A sibling of the block at `height`, signed by everybody: the first block of a fork.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, mpsc::Receiver},
+    sync::{Mutex, MutexGuard, mpsc::Receiver},
 };
 
 use bytes::Bytes;
@@ -52,6 +52,31 @@ impl ChainDouble {
         }
     }
 
+    /// What the next write does.
+    pub(crate) fn then(&self, write: Write) {
+        self.script.lock().unwrap().push_back(write);
+    }
+
+    /// Does what the script says of this write, up to where it changes anything.
+    fn begin(&self) -> Result<MutexGuard<'_, ()>, ChainError> {
+        let write = self.script.lock().unwrap().pop_front();
+        // Before the lock: a panic must not poison it, as a store's panic would not.
+        if matches!(write, Some(Write::Panics)) {
+            panic!("the store panics");
+        }
+        let writing = self.writing.lock().unwrap();
+        self.begun.notify_one();
+        match write {
+            Some(Write::Fails(error)) => return Err(error),
+            // Either the test let it go on, or it has ended.
+            Some(Write::Waits(go_on)) => {
+                let _ = go_on.recv();
+            }
+            Some(Write::Panics) | None => {}
+        }
+        Ok(writing)
+    }
+
     /// The heights of each write that succeeded.
     pub(crate) fn written(&self) -> Vec<Vec<Height>> {
         self.written.lock().unwrap().clone()
@@ -97,27 +122,14 @@ impl Chain for ChainDouble {
     }
 
     fn append(&self, blocks: &[VerifiedBlock]) -> Result<BlockRef, ChainError> {
-        let write = self.script.lock().unwrap().pop_front();
-        // Before the lock: a panic must not poison it, as a store's panic would not.
-        if matches!(write, Some(Write::Panics)) {
-            panic!("the store panics");
-        }
-        let _writing = self.writing.lock().unwrap();
-        self.begun.notify_one();
-        match write {
-            Some(Write::Fails(error)) => return Err(error),
-            // Either the test let it go on, or it has ended.
-            Some(Write::Waits(go_on)) => {
-                let _ = go_on.recv();
-            }
-            Some(Write::Panics) | None => {}
-        }
+        let _writing = self.begin()?;
         let head = self.inner.append(blocks)?;
         self.written.lock().unwrap().push(blocks.iter().map(|block| block.height()).collect());
         Ok(head)
     }
 
     fn truncate_to(&self, height: Height) -> Result<BlockRef, ChainError> {
+        let _writing = self.begin()?;
         self.inner.truncate_to(height)
     }
 }

@@ -1,5 +1,5 @@
-//! `POST` and `DELETE /peers/{peer}/ban`, and who may change anything at all: an operator, from the
-//! machine itself.
+//! `POST` and `DELETE /peers/{peer}/ban`, and who may ask for anything but the status: an operator,
+//! from the machine itself.
 //!
 //! There is no password, so two things stand for one: the connection must come from loopback, and
 //! the request must carry a header that no page in a browser can send to another site.
@@ -8,13 +8,14 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Json,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, Path, Request, State},
     http::{HeaderMap, StatusCode},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ADMIN_HEADER, server::Served};
+use super::{ADMIN_HEADER, STATUS_PATH, server::Served};
 use crate::{reputation::BanStatus, types::PeerId};
 
 /// The longest ban by hand. Unit: seconds. Source: a hundred years, which is for ever and far from
@@ -46,17 +47,34 @@ fn refused(code: StatusCode, why: impl Into<String>) -> Response {
     (code, Json(BanAnswer::Refused(why.into()))).into_response()
 }
 
-/// Why the request may change nothing, if it may not.
-pub(super) fn forbidden(from: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
-    let here = from.ip().to_canonical().is_loopback() && headers.contains_key(ADMIN_HEADER);
-    (!here).then_some("only the machine of the node may do that: use `alys-sync` there")
+/// Stands before every route: the status is for everybody, all else for the machine itself. A route
+/// that is added is refused to others unless it is named here.
+pub(super) async fn admit(
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let for_everybody = request.method().is_safe() && request.uri().path() == STATUS_PATH;
+    if for_everybody || is_from_here(from, request.headers()) {
+        return next.run(request).await;
+    }
+    let why = "only the machine of the node may do that: use `alys-sync` there";
+    (StatusCode::FORBIDDEN, Json(Forbidden::Refused(why))).into_response()
 }
 
-/// Whether the request may change anything, and whom it is about.
-fn admit(from: SocketAddr, headers: &HeaderMap, peer: &str) -> Result<PeerId, Box<Response>> {
-    if let Some(why) = forbidden(from, headers) {
-        return Err(Box::new(refused(StatusCode::FORBIDDEN, why)));
-    }
+/// A refusal as all answers have it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Forbidden {
+    Refused(&'static str),
+}
+
+fn is_from_here(from: SocketAddr, headers: &HeaderMap) -> bool {
+    from.ip().to_canonical().is_loopback() && headers.contains_key(ADMIN_HEADER)
+}
+
+/// Whom the request is about.
+fn named(peer: &str) -> Result<PeerId, Box<Response>> {
     peer.parse().map_err(|error| {
         let why = format!("this is no peer id: {error}");
         Box::new(refused(StatusCode::BAD_REQUEST, why))
@@ -65,12 +83,10 @@ fn admit(from: SocketAddr, headers: &HeaderMap, peer: &str) -> Result<PeerId, Bo
 
 pub(super) async fn ban(
     State(served): State<Served>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(peer): Path<String>,
-    headers: HeaderMap,
     Json(request): Json<BanRequest>,
 ) -> Response {
-    let peer = match admit(from, &headers, &peer) {
+    let peer = match named(&peer) {
         Ok(peer) => peer,
         Err(response) => return *response,
     };
@@ -82,13 +98,8 @@ pub(super) async fn ban(
     }
 }
 
-pub(super) async fn lift(
-    State(served): State<Served>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(peer): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let peer = match admit(from, &headers, &peer) {
+pub(super) async fn lift(State(served): State<Served>, Path(peer): Path<String>) -> Response {
+    let peer = match named(&peer) {
         Ok(peer) => peer,
         Err(response) => return *response,
     };
@@ -105,19 +116,22 @@ mod tests {
 
     #[test]
     fn only_the_machine_itself_with_the_header_may_change_anything() {
-        let peer = crate::doubles::peer(1);
         let (with, without) = (
             HeaderMap::from_iter([(ADMIN_HEADER.parse().unwrap(), "1".parse().unwrap())]),
             HeaderMap::new(),
         );
-        let may =
-            |from: &str, headers, name: &str| admit(from.parse().unwrap(), headers, name).ok();
-        let name = peer.to_string();
+        let may = |from: &str, headers| is_from_here(from.parse().unwrap(), headers);
         for home in ["127.0.0.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
-            assert_eq!(may(home, &with, &name), Some(peer), "{home}");
-            assert_eq!(may(home, &without, &name), None, "{home}");
+            assert!(may(home, &with), "{home}");
+            assert!(!may(home, &without), "{home}");
         }
-        assert_eq!(may("10.0.0.1:9", &with, &name), None);
-        assert_eq!(may("127.0.0.1:9", &with, "nobody"), None);
+        assert!(!may("10.0.0.1:9", &with));
+    }
+
+    #[test]
+    fn what_is_no_peer_is_refused() {
+        let peer = crate::doubles::peer(1);
+        assert_eq!(named(&peer.to_string()).ok(), Some(peer));
+        assert_eq!(named("nobody").unwrap_err().status(), StatusCode::BAD_REQUEST);
     }
 }

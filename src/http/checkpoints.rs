@@ -1,6 +1,6 @@
-//! `GET` and `POST /checkpoints`, `POST /checkpoint`, `DELETE /checkpoint/{height}`: the
-//! checkpoints of a running node. Like all that changes something they are for the machine itself;
-//! reading them is, too, because each is compared with its block.
+//! `GET` and `POST /checkpoints`, `POST /checkpoint`, `DELETE /checkpoint/{height}`, `POST
+//! /checkpoint/{height}/recover`: the checkpoints of a running node. Reading them is for the
+//! machine itself, too, because each is compared with its block.
 
 use std::net::SocketAddr;
 
@@ -8,15 +8,16 @@ use axum::{
     Json,
     body::Bytes,
     extract::{ConnectInfo, Path, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{admin::forbidden, server::Served};
+use super::server::Served;
 use crate::{
     checkpoint::{
-        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointError, KeepError, import,
+        CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointError, KeepError, RecoverError,
+        SetBack, SetBackRefused, import,
     },
     types::Height,
 };
@@ -33,6 +34,8 @@ pub enum CheckpointAnswer {
     TakenIn(Vec<CheckedCheckpoint>),
     /// Whether there was one that was removed.
     Removed(bool),
+    /// The chain was set back.
+    Recovered(SetBack),
     /// Nothing was done, and why.
     Refused(String),
 }
@@ -56,37 +59,15 @@ fn answer(answer: Result<CheckpointAnswer, CheckpointError>) -> Response {
     }
 }
 
-pub(super) async fn list(
-    State(served): State<Served>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    if let Some(why) = forbidden(from, &headers) {
-        return refused(StatusCode::FORBIDDEN, why);
-    }
+pub(super) async fn list(State(served): State<Served>) -> Response {
     answer(served.node.check_checkpoints().await.map(CheckpointAnswer::Checked))
 }
 
-pub(super) async fn create(
-    State(served): State<Served>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Response {
-    if let Some(why) = forbidden(from, &headers) {
-        return refused(StatusCode::FORBIDDEN, why);
-    }
+pub(super) async fn create(State(served): State<Served>) -> Response {
     answer(served.node.create_checkpoint().await.map(CheckpointAnswer::Made))
 }
 
-pub(super) async fn take_in(
-    State(served): State<Served>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    export: Bytes,
-) -> Response {
-    if let Some(why) = forbidden(from, &headers) {
-        return refused(StatusCode::FORBIDDEN, why);
-    }
+pub(super) async fn take_in(State(served): State<Served>, export: Bytes) -> Response {
     match import(served.node.status().genesis, &export) {
         Ok(claims) => {
             let taken = served.node.import_checkpoints(claims).await;
@@ -96,15 +77,29 @@ pub(super) async fn take_in(
     }
 }
 
-pub(super) async fn remove(
+pub(super) async fn remove(State(served): State<Served>, Path(height): Path<u64>) -> Response {
+    let removed = served.node.remove_checkpoint(Height::new(height)).await;
+    answer(removed.map(CheckpointAnswer::Removed))
+}
+
+pub(super) async fn recover(
     State(served): State<Served>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(height): Path<u64>,
-    headers: HeaderMap,
 ) -> Response {
-    if let Some(why) = forbidden(from, &headers) {
-        return refused(StatusCode::FORBIDDEN, why);
+    tracing::info!(height, %from, "an operator asks to go back to a checkpoint");
+    match served.node.recover_from_checkpoint(Height::new(height)).await {
+        Ok(done) => answer(Ok(CheckpointAnswer::Recovered(done))),
+        Err(RecoverError::Checkpoints(error)) => answer(Err(error)),
+        Err(error @ RecoverError::Refused(SetBackRefused::NoCheckpoint { .. })) => {
+            refused(StatusCode::NOT_FOUND, error.to_string())
+        }
+        Err(error @ RecoverError::Refused(SetBackRefused::DoesNotHold { .. })) => {
+            refused(StatusCode::CONFLICT, error.to_string())
+        }
+        Err(error @ RecoverError::Unanswered(_)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no answer on a checkpoint");
+            refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
     }
-    let removed = served.node.remove_checkpoint(Height::new(height)).await;
-    answer(removed.map(CheckpointAnswer::Removed))
 }

@@ -11,9 +11,12 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 use super::{
     ADMIN_HEADER, BanAnswer, BanRequest, CHECKPOINT_PATH, CHECKPOINTS_PATH, CheckpointAnswer,
-    NodeReport, STATUS_PATH, ban_path,
+    NodeReport, STATUS_PATH, ban_path, checkpoint_path, recover_path,
 };
-use crate::types::{Height, PeerId};
+use crate::{
+    importer::SET_BACK_DEADLINE,
+    types::{Height, PeerId},
+};
 
 /// How long the whole question may take. Unit: time. A node answers at once, or after the few
 /// seconds it waits for children that hang. Too low: a busy node seems dead. Too high: an operator
@@ -156,7 +159,19 @@ pub async fn import_checkpoints(url: &Uri, export: Vec<u8>) -> Result<Checkpoint
 /// # Errors
 /// [`AskError`], after at most 15 s.
 pub async fn remove_checkpoint(url: &Uri, height: Height) -> Result<CheckpointAnswer, AskError> {
-    ask(url, Method::DELETE, format!("{CHECKPOINT_PATH}/{height}"), Bytes::new()).await
+    ask(url, Method::DELETE, checkpoint_path(height), Bytes::new()).await
+}
+
+/// Has the node at `url` go back to the checkpoint at `height`.
+///
+/// # Errors
+/// [`AskError`], after at most five minutes: what is above is forgotten block by block.
+pub async fn recover_from_checkpoint(
+    url: &Uri,
+    height: Height,
+) -> Result<CheckpointAnswer, AskError> {
+    let within = SET_BACK_DEADLINE + ANSWER_WITHIN;
+    ask_within(within, url, Method::POST, recover_path(height), Bytes::new()).await
 }
 
 /// How every answer of a node that is a refusal looks.
@@ -166,6 +181,16 @@ struct Refusal {
 }
 
 async fn ask<T: DeserializeOwned>(
+    url: &Uri,
+    method: Method,
+    path: String,
+    body: Bytes,
+) -> Result<T, AskError> {
+    ask_within(ANSWER_WITHIN, url, method, path, body).await
+}
+
+async fn ask_within<T: DeserializeOwned>(
+    within: Duration,
     url: &Uri,
     method: Method,
     path: String,
@@ -187,10 +212,10 @@ async fn ask<T: DeserializeOwned>(
         .header(ADMIN_HEADER, "1")
         .body(Full::new(body))
         .expect("a fixed path and a host taken from a URL make a request");
-    match timeout(ANSWER_WITHIN, exchange(host, port, &authority, &path, request)).await {
+    match timeout(within, exchange(host, port, &authority, &path, request)).await {
         Ok(answer) => serde_json::from_slice(&answer?)
             .map_err(|source| AskError::Malformed { authority, source }),
-        Err(_) => Err(AskError::TimedOut { authority, waited: ANSWER_WITHIN }),
+        Err(_) => Err(AskError::TimedOut { authority, waited: within }),
     }
 }
 

@@ -18,7 +18,7 @@ pub use admin::{BanAnswer, BanRequest};
 pub use checkpoints::CheckpointAnswer;
 pub use client::{
     AskError, ask_status, ban_peer, check_checkpoints, create_checkpoint, import_checkpoints,
-    lift_ban, remove_checkpoint,
+    lift_ban, recover_from_checkpoint, remove_checkpoint,
 };
 pub use report::{BreakerReport, BreakersReport, ChildReport, NodeReport};
 pub use server::{ServeError, StatusServer};
@@ -29,8 +29,18 @@ const STATUS_PATH: &str = "/status";
 /// Where all checkpoints are.
 const CHECKPOINTS_PATH: &str = "/checkpoints";
 
-/// Where one is made; those made by hand are below it.
+/// Where one is made; each is below it.
 const CHECKPOINT_PATH: &str = "/checkpoint";
+
+/// Where the one made by hand at `height` is.
+fn checkpoint_path(height: impl std::fmt::Display) -> String {
+    format!("{CHECKPOINT_PATH}/{height}")
+}
+
+/// Where a node is told to go back to the one at `height`.
+fn recover_path(height: impl std::fmt::Display) -> String {
+    format!("{CHECKPOINT_PATH}/{height}/recover")
+}
 
 /// What a request that changes anything must carry, whatever its value.
 const ADMIN_HEADER: &str = "x-alys-admin";

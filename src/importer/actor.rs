@@ -12,10 +12,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{
     ImporterMsg,
     batch::{Stop, next_batch},
-    message::CommittedBatch,
+    message::{CommittedBatch, SetBackOrder},
 };
 use crate::{
-    checkpoint::CheckpointHandle,
+    checkpoint::{CheckpointHandle, SetBack, SetBackRefused, set_back},
     consensus::LinkPoint,
     coordinator::CoordinatorHandle,
     flow::Segment,
@@ -55,8 +55,10 @@ pub struct State {
     args: ImporterArgs,
     tip: LinkPoint,
     queue: VecDeque<Arc<Segment>>,
-    /// The transaction under way.
-    commit: Option<JoinHandle<()>>,
+    /// Where an operator wants the chain set back to, in the order of asking.
+    orders: VecDeque<SetBackOrder>,
+    /// The transaction under way: blocks that are appended, or the chain that is set back.
+    writing: Option<JoinHandle<()>>,
 }
 
 impl State {
@@ -76,7 +78,7 @@ impl Actor for BlockImporter {
         args: ImporterArgs,
     ) -> Result<State, ActorProcessingErr> {
         let tip = read_tip(&args.chain).await?;
-        Ok(State { args, tip, queue: VecDeque::new(), commit: None })
+        Ok(State { args, tip, queue: VecDeque::new(), orders: VecDeque::new(), writing: None })
     }
 
     async fn post_start(
@@ -101,6 +103,13 @@ impl Actor for BlockImporter {
                 state.queue.clear();
                 announce(state);
             }
+            ImporterMsg::CoordinatorStarted => tell_head(state),
+            ImporterMsg::SetBack { order } => state.orders.push_back(order),
+            ImporterMsg::WasSetBack { result, reply } => {
+                let answer = was_set_back(state, result)?;
+                // Who no longer waits for the answer needs none.
+                let _ = reply.send(answer);
+            }
             // What waited behind it goes on below.
             ImporterMsg::GateChanged => {}
             ImporterMsg::Vital(vital) => vital.obey().await?,
@@ -109,7 +118,13 @@ impl Actor for BlockImporter {
                 let _ = reply.send(state.head());
             }
         }
-        if state.commit.is_none() && state.args.gate.is_open() {
+        if state.writing.is_some() {
+            return Ok(());
+        }
+        // It makes room, so it needs none.
+        if let Some(order) = state.orders.pop_front() {
+            begin_set_back(&myself, state, order);
+        } else if state.args.gate.is_open() {
             commit(&myself, state);
         }
         Ok(())
@@ -121,8 +136,8 @@ impl Actor for BlockImporter {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         // Nobody may use the store once the importer has stopped.
-        if let Some(commit) = state.commit.take() {
-            commit.await?;
+        if let Some(writing) = state.writing.take() {
+            writing.await?;
         }
         Ok(())
     }
@@ -140,7 +155,69 @@ async fn read_tip(chain: &Arc<dyn Chain>) -> Result<LinkPoint, StoreFailure> {
 /// Tells siblings where the chain is. One that is down asks when it is back.
 fn announce(state: &State) {
     let _ = state.args.scheduler.importer_started(state.tip.height);
-    let _ = state.args.coordinator.head_read(state.head());
+    tell_head(state);
+}
+
+/// Tells the coordinator the head. While that is about to move, the end of the write tells it.
+fn tell_head(state: &State) {
+    if state.writing.is_none() {
+        let _ = state.args.coordinator.head_read(state.head());
+    }
+}
+
+/// Sets the chain back on a blocking thread. What waited for import was for the chain as it was.
+fn begin_set_back(myself: &ActorRef<ImporterMsg>, state: &mut State, order: SetBackOrder) {
+    let SetBackOrder { height, kept, reply } = order;
+    let (chain, coordinator) = (Arc::clone(&state.args.chain), state.args.coordinator.clone());
+    let myself = myself.clone();
+    state.writing = Some(spawn_blocking(move || {
+        let span = tracing::info_span!("set_back", to = %height);
+        let work = AssertUnwindSafe(|| {
+            // Nobody may build on a head that is about to go.
+            let certain = || {
+                // One that is down starts with its gate closed.
+                let _ = coordinator.setting_back();
+            };
+            match set_back(&*chain, &kept, height, certain)? {
+                Ok(done) => Ok(Ok((done, chain.tip()?))),
+                Err(refused) => Ok(Err(refused)),
+            }
+        });
+        let result = span.in_scope(|| catch_unwind(work)).unwrap_or(Err(ChainError::Poisoned));
+        // Let go before it is told: after the message nobody waits for this thread.
+        drop((chain, coordinator));
+        // An importer that died meanwhile is followed by one that reads the head from the store.
+        let _ = myself.cast(ImporterMsg::WasSetBack { result, reply });
+    }));
+}
+
+fn was_set_back(
+    state: &mut State,
+    result: Result<Result<(SetBack, LinkPoint), SetBackRefused>, ChainError>,
+) -> Result<Result<SetBack, SetBackRefused>, StoreFailure> {
+    state.writing = None;
+    match result.map_err(StoreFailure)? {
+        Ok((done, tip)) => {
+            let SetBack { from, to } = done;
+            tracing::warn!(
+                %from, %to,
+                "the chain was set back to a checkpoint, as it was told: what was above is \
+                 downloaded again"
+            );
+            state.tip = tip;
+            state.queue.clear();
+            // The scheduler first: it must hear of it before of the coordinator's next window.
+            let _ = state.args.scheduler.set_back(to.height);
+            let _ = state.args.coordinator.set_back(to);
+            let _ = state.args.checkpoints.set_back(to.height);
+            Ok(Ok(done))
+        }
+        Err(refused) => {
+            tracing::info!(why = %refused, "the chain was not set back");
+            tell_head(state);
+            Ok(Err(refused))
+        }
+    }
 }
 
 fn commit(myself: &ActorRef<ImporterMsg>, state: &mut State) {
@@ -162,7 +239,7 @@ fn commit(myself: &ActorRef<ImporterMsg>, state: &mut State) {
     });
     let (chain, myself) = (Arc::clone(&state.args.chain), myself.clone());
     let blocks = batch.blocks;
-    state.commit = Some(spawn_blocking(move || {
+    state.writing = Some(spawn_blocking(move || {
         // A store that panics may have written anything, and must not leave the importer waiting.
         let append = AssertUnwindSafe(|| chain.append(&blocks));
         let result = catch_unwind(append).unwrap_or(Err(ChainError::Poisoned));
@@ -178,7 +255,7 @@ fn committed(
     batch: CommittedBatch,
     result: Result<BlockRef, ChainError>,
 ) -> Result<(), StoreFailure> {
-    state.commit = None;
+    state.writing = None;
     match result {
         Ok(head) => {
             state.tip = batch.tip;

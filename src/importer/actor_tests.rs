@@ -4,7 +4,7 @@ use supervisors::{ChildExit, ChildHandle, ChildSpec, SupervisorHandle};
 
 use super::*;
 use crate::{
-    checkpoint::CheckpointMsg,
+    checkpoint::{Checkpoint, CheckpointMsg, RecoverError},
     coordinator::CoordinatorMsg,
     doubles::{ChainDouble, Recorded, Write, blocks, exit_of, recorded, tree},
     importer::ImporterHandle,
@@ -21,6 +21,7 @@ struct World {
     scheduler: Recorded<SchedulerMsg>,
     coordinator: Recorded<CoordinatorMsg>,
     checkpoints: Recorded<CheckpointMsg>,
+    gate: ImportGate,
     tree: SupervisorHandle,
 }
 
@@ -44,9 +45,10 @@ impl World {
         let coordinator = recorded("coordinator");
         let checkpoints = recorded("checkpoints");
         let child = ChildHandle::new("importer");
+        let gate = ImportGate::default();
         let args = ImporterArgs {
             chain: chain.clone(),
-            gate: ImportGate::default(),
+            gate: gate.clone(),
             batch_blocks,
             scheduler: SchedulerHandle::new(scheduler.handle.clone()),
             coordinator: CoordinatorHandle::new(coordinator.handle.clone()),
@@ -56,7 +58,7 @@ impl World {
         let importer = ChildSpec::new(&child, move || (BlockImporter, args.clone()));
         let tree = tree(siblings.into_iter().chain([importer])).await;
         let importer = ImporterHandle::new(child.clone());
-        Self { chain, importer, child, scheduler, coordinator, checkpoints, tree }
+        Self { chain, importer, child, scheduler, coordinator, checkpoints, gate, tree }
     }
 
     fn import(&self, first: u64, last: u64) {
@@ -69,6 +71,7 @@ impl World {
             SchedulerMsg::ImporterStarted { head } => ("started", head.get()),
             SchedulerMsg::Imported { head } => ("imported", head.get()),
             SchedulerMsg::ImportRefused { refusal } => ("refused", refusal.at.get()),
+            SchedulerMsg::SetBack { head } => ("set back", head.get()),
             SchedulerMsg::SetWindow { .. }
             | SchedulerMsg::CloseWindow
             | SchedulerMsg::UsablePeers { .. }
@@ -84,6 +87,12 @@ impl World {
         for expected in expected {
             assert_eq!(self.told().await, *expected);
         }
+    }
+
+    /// Asks for the chain to be set back to the block at `height`.
+    fn set_back(&self, height: u64) -> JoinHandle<Result<SetBack, RecoverError>> {
+        let (importer, kept) = (self.importer.clone(), vec![blocks().checkpoint(height)]);
+        tokio::spawn(async move { importer.set_back(h(height), kept).await })
     }
 
     fn written(&self) -> Vec<u64> {
@@ -226,4 +235,145 @@ async fn stop_waits_for_the_write_under_way() {
     go_on.send(()).unwrap();
     stopping.await.unwrap().unwrap();
     assert_eq!(chain.head(), blocks().at(3).block_ref());
+}
+
+#[tokio::test(start_paused = true)]
+async fn chain_is_set_back_and_everybody_is_told_and_import_goes_on_from_there() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 9);
+    world.told_in_turn(&[("started", 0), ("imported", 9)]).await;
+    let done = world.set_back(4).await.unwrap().unwrap();
+    let (from, to) = (blocks().at(9).block_ref(), blocks().at(4).block_ref());
+    assert_eq!((done, world.chain.head()), (SetBack { from, to }, to));
+    assert_eq!(world.importer.head().await.unwrap(), to);
+    world.told_in_turn(&[("set back", 4)]).await;
+    let mut told = Vec::new();
+    while let Ok(next) = world.coordinator.told.try_recv() {
+        told.push(next);
+    }
+    // The gate is closed before, the rest is done after.
+    let [.., CoordinatorMsg::SettingBack, CoordinatorMsg::SetBack { head }] = &told[..] else {
+        panic!("{} messages", told.len())
+    };
+    assert_eq!(*head, to);
+    let mut told = None;
+    while let Ok(next) = world.checkpoints.told.try_recv() {
+        told = Some(next);
+    }
+    assert!(matches!(told, Some(CheckpointMsg::SetBack { head }) if head == h(4)));
+    // What is late from before begins above the head, or links to it like any other.
+    world.import(10, 12);
+    world.told_in_turn(&[("started", 4)]).await;
+    world.import(3, 6);
+    world.told_in_turn(&[("imported", 6)]).await;
+    assert_eq!(world.chain.written(), [(1..=9).map(h).collect(), vec![h(5), h(6)]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chain_is_set_back_after_the_write_under_way_and_what_waited_behind_it_is_dropped() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new([Write::Waits(wait)], 100).await;
+    world.import(1, 6);
+    world.chain.begun.notified().await;
+    world.import(7, 12);
+    let (first, second) = (world.set_back(4), world.set_back(2));
+    tokio::task::yield_now().await;
+    assert!(!first.is_finished());
+    go_on.send(()).unwrap();
+    assert_eq!(first.await.unwrap().unwrap().to.height, h(4));
+    assert_eq!(second.await.unwrap().unwrap().to.height, h(2), "one after the other");
+    world.told_in_turn(&[("started", 0), ("imported", 6), ("set back", 4), ("set back", 2)]).await;
+    assert_eq!(world.chain.head(), blocks().at(2).block_ref());
+    assert_eq!(world.written(), [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn checkpoint_above_the_head_or_of_another_block_is_refused_and_import_goes_on() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    for (height, kept) in [
+        (9, blocks().checkpoint(9)),
+        (4, Checkpoint { root: BlockRoot::ZERO, ..blocks().checkpoint(4) }),
+        (5, blocks().checkpoint(4)),
+    ] {
+        let refused = world.importer.set_back(h(height), vec![kept]).await.unwrap_err();
+        assert!(matches!(refused, RecoverError::Refused(_)), "{refused:?}");
+    }
+    world.import(7, 8);
+    world.told_in_turn(&[("imported", 8)]).await;
+    let mut heads = 0;
+    while let Ok(told) = world.coordinator.told.try_recv() {
+        assert!(!matches!(told, CoordinatorMsg::SettingBack), "production went on");
+        heads += usize::from(matches!(told, CoordinatorMsg::HeadRead { .. }));
+    }
+    // A coordinator that asked for the head meanwhile was told to wait for the end of it.
+    assert_eq!(heads, 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn chain_is_set_back_while_there_is_no_room_for_blocks() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    world.gate.set_open(false);
+    assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_fails_to_set_the_chain_back_ends_the_actor_and_the_caller_hears_of_it() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    let mut reports = world.tree.reports();
+    world.chain.then(Write::Fails(io_error()));
+    let asked = world.set_back(2);
+    let exit = exit_of("importer", &mut reports).await;
+    assert!(exit.downcast_ref::<StoreFailure>().is_some(), "{exit:?}");
+    assert!(matches!(asked.await.unwrap(), Err(RecoverError::Unanswered(_))));
+}
+
+/// No virtual time: it stands still while the write waits.
+#[tokio::test]
+async fn importer_killed_while_it_sets_the_chain_back_is_followed_by_one_that_tells_the_lower_head()
+{
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    world.chain.begun.notified().await;
+    let (go_on, wait) = mpsc::channel();
+    world.chain.then(Write::Waits(wait));
+    let asked = world.set_back(2);
+    world.chain.begun.notified().await;
+    assert!(world.child.kill());
+    go_on.send(()).unwrap();
+    assert!(matches!(asked.await.unwrap(), Err(RecoverError::Unanswered(_))));
+    world.told_in_turn(&[("started", 2)]).await;
+    world.import(3, 4);
+    world.told_in_turn(&[("imported", 4)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn coordinator_that_started_is_told_the_head_once_no_write_moves_it() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new([Write::Waits(wait)], 100).await;
+    world.importer.coordinator_started().unwrap();
+    world.import(1, 3);
+    world.chain.begun.notified().await;
+    world.importer.coordinator_started().unwrap();
+    world.importer.head().await.unwrap();
+    go_on.send(()).unwrap();
+    world.told_in_turn(&[("started", 0), ("imported", 3)]).await;
+    world.importer.coordinator_started().unwrap();
+    let mut heads = Vec::new();
+    while heads.len() < 4 {
+        let told = world.coordinator.told.recv().await.unwrap();
+        if let CoordinatorMsg::HeadRead { head } = told {
+            heads.push(("read", head.height));
+        } else if let CoordinatorMsg::Imported { head, .. } = told {
+            heads.push(("imported", head.height));
+        }
+    }
+    let expected = [("read", h(0)), ("read", h(0)), ("imported", h(3)), ("read", h(3))];
+    assert_eq!(heads, expected);
 }

@@ -168,6 +168,7 @@ async fn events(
             vec![DownloadEvent::ImportRefused { at: refusal.at }]
         }
         SchedulerMsg::ImporterStarted { head } => vec![DownloadEvent::ImporterStarted { head }],
+        SchedulerMsg::SetBack { head } => vec![DownloadEvent::SetBack { head }],
         SchedulerMsg::Fetch { request, report } => fetched(state, request, report),
         SchedulerMsg::Tick => Vec::new(),
         SchedulerMsg::ReadFront { reply } => {

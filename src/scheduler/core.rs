@@ -18,7 +18,10 @@ mod invariants;
 mod race;
 mod vocabulary;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 pub use gauge::{Front, WindowGauge};
 use race::{Rival, rest_after};
@@ -106,6 +109,8 @@ pub struct DownloadCore<S> {
     verifying: BTreeMap<Height, (HeightRange, RequestId)>,
     held: BTreeMap<Height, S>,
     released: BTreeMap<Height, S>,
+    /// Whose blocks did not continue the chain as it is.
+    did_not_link: BTreeSet<PeerId>,
     next_request: u64,
     bytes_per_block: u64,
     hedges_sent: u64,
@@ -131,6 +136,7 @@ impl<S: Held> DownloadCore<S> {
             verifying: BTreeMap::new(),
             held: BTreeMap::new(),
             released: BTreeMap::new(),
+            did_not_link: BTreeSet::new(),
             next_request: 0,
             bytes_per_block: BYTES_PER_BLOCK_FIRST,
             hedges_sent: 0,
@@ -172,7 +178,10 @@ impl<S: Held> DownloadCore<S> {
             }
             DownloadEvent::Imported { head } => self.imported(head),
             DownloadEvent::ImportRefused { at } => self.refused(now, at),
-            DownloadEvent::ImporterStarted { head } => self.importer_started(head, &mut effects),
+            DownloadEvent::ImporterStarted { head } => {
+                self.importer_started(now, head, &mut effects);
+            }
+            DownloadEvent::SetBack { head } => self.set_back(now, head, &mut effects),
         }
         self.release(&mut effects);
         self.widen();
@@ -300,6 +309,7 @@ impl<S: Held> DownloadCore<S> {
     }
 
     fn forget(&mut self, peer: PeerId) {
+        self.did_not_link.remove(&peer);
         if self.peers.remove(&peer).is_some() {
             self.policy.left(peer);
         }
@@ -394,16 +404,33 @@ impl<S: Held> DownloadCore<S> {
         self.released.retain(|_, segment| segment.range().last() > head);
     }
 
-    fn importer_started(&mut self, head: Height, effects: &mut Vec<DownloadEffect<S>>) {
-        let next = head.saturating_add(1);
-        if self.last.is_some() && next < self.next_import {
+    fn importer_started(
+        &mut self,
+        now: Duration,
+        head: Height,
+        effects: &mut Vec<DownloadEffect<S>>,
+    ) {
+        if head.saturating_add(1) < self.next_import {
             // The chain is shorter than it was. What was released does not continue it: released
             // again, it would come back as a gap, for ever.
-            self.reset(next, self.last, effects);
+            self.set_back(now, head, effects);
             return;
         }
         self.imported(head);
         effects.extend(self.released.values().cloned().map(DownloadEffect::Release));
+    }
+
+    /// Begins anew above `head`, up to the end of the window as it was. A late verdict or reply is
+    /// of a request that is no more.
+    fn set_back(&mut self, now: Duration, head: Height, effects: &mut Vec<DownloadEffect<S>>) {
+        if self.last.is_some() {
+            self.reset(head.saturating_add(1), self.last, effects);
+        }
+        // What did not continue the chain as it was may do so now: the policy meets them anew.
+        for peer in std::mem::take(&mut self.did_not_link) {
+            self.policy.left(peer);
+            self.policy.joined(now, peer);
+        }
     }
 
     fn refused(&mut self, now: Duration, at: Height) {
@@ -417,6 +444,9 @@ impl<S: Held> DownloadCore<S> {
             } else if last >= at {
                 self.want(at, last);
                 self.policy.did_not_link(now, segment.peer());
+                if self.peers.contains_key(&segment.peer()) {
+                    self.did_not_link.insert(segment.peer());
+                }
             }
         }
         self.next_import = at;

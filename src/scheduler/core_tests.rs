@@ -158,6 +158,13 @@ impl World {
         }
     }
 
+    /// The chain is set back to `head`: the importer has dropped what was released.
+    fn set_back(&mut self, head: u64) {
+        self.released.clear();
+        self.imported = h(head);
+        self.event(DownloadEvent::SetBack { head: h(head) });
+    }
+
     /// Everything answers in full until nothing is left to do.
     fn finish(&mut self) {
         for _ in 0..100_000 {
@@ -183,7 +190,7 @@ fn small() -> Settings {
 #[test]
 fn several_peers_share_one_window_and_releases_stay_in_order() {
     let mut world = World::new(small(), 3, 500);
-    let peers: std::collections::BTreeSet<_> = world.open.values().map(|(peer, _)| *peer).collect();
+    let peers: BTreeSet<_> = world.open.values().map(|(peer, _)| *peer).collect();
     assert_eq!(peers.len(), 3);
     // The last request of the window arrives first: nothing is released.
     let last = *world.open.keys().next_back().unwrap();
@@ -346,6 +353,101 @@ fn chain_that_became_shorter_is_downloaded_again_from_its_head() {
     world.finish();
 }
 
+/// Sixteen blocks imported, and of the next requests one held, one being verified, one under way.
+fn in_the_middle() -> World {
+    let mut world = World::new(small(), 3, 400);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, u64::MAX);
+    world.verify(0, |_| false);
+    world.import(usize::MAX);
+    assert_eq!(world.imported, h(16));
+    let open: Vec<_> = world.open.keys().copied().collect();
+    world.arrive(open[1], u64::MAX);
+    world.verify(0, |_| false);
+    world.arrive(open[0], 3);
+    let gauge = world.core.gauge();
+    assert!(gauge.held_blocks > 0 && gauge.verifying_blocks == 3 && gauge.requests > 0);
+    world
+}
+
+#[test]
+fn chain_that_was_set_back_is_downloaded_again_up_to_the_end_of_the_window() {
+    let mut world = in_the_middle();
+    world.set_back(7);
+    assert_eq!(world.core.front(), h(8));
+    let gauge = world.core.gauge();
+    assert_eq!((gauge.held_blocks, gauge.verifying_blocks, gauge.released_blocks), (0, 0, 0));
+    world.finish();
+    assert_eq!(world.imported, h(400));
+}
+
+#[test]
+fn what_is_late_from_before_the_chain_was_set_back_changes_nothing() {
+    let mut world = in_the_middle();
+    let before: Vec<_> = world.open.iter().map(|(request, at)| (*request, *at)).collect();
+    let (verified, of, range) = world.verifying[0];
+    world.set_back(7);
+    let gauge = world.core.gauge();
+    let segments = vec![Blocks { range, peer: of }];
+    world.event(DownloadEvent::Verified { request: verified, range, segments });
+    for (request, (_, range)) in before {
+        world.event(DownloadEvent::Arrived { request, range, bytes: 9 });
+        world.event(DownloadEvent::Ended { request, end: ReplyEnd::Closed });
+        world.event(DownloadEvent::Settled { request });
+    }
+    assert_eq!(world.core.gauge(), gauge);
+    world.finish();
+}
+
+#[test]
+fn window_that_is_complete_is_open_again_when_the_chain_is_set_back() {
+    let mut world = World::new(small(), 2, 60);
+    world.finish();
+    world.set_back(20);
+    // Who restarted meanwhile asks for the same.
+    world.event(DownloadEvent::WindowSet { next: h(21), last: h(60) });
+    world.finish();
+    assert_eq!(world.imported, h(60));
+}
+
+#[test]
+fn window_of_before_the_chain_was_set_back_is_replaced_by_the_next() {
+    let mut world = World::new(small(), 2, 60);
+    world.finish();
+    world.set_back(20);
+    world.event(DownloadEvent::WindowSet { next: h(61), last: h(90) });
+    world.event(DownloadEvent::WindowClosed);
+    world.event(DownloadEvent::WindowSet { next: h(21), last: h(90) });
+    world.finish();
+    assert_eq!(world.imported, h(90));
+}
+
+#[test]
+fn peer_whose_block_did_not_fit_is_asked_at_once_when_the_chain_is_set_back() {
+    let mut world = World::new(small(), 1, 60);
+    let first = *world.open.keys().next().unwrap();
+    world.arrive(first, u64::MAX);
+    world.verify(0, |_| false);
+    world.import(4);
+    world.released.clear();
+    world.event(DownloadEvent::ImportRefused { at: h(5) });
+    let open: Vec<_> = world.open.keys().copied().collect();
+    open.into_iter().for_each(|request| world.end(request, ReplyEnd::NotSent));
+    assert!(world.open.is_empty(), "it is left alone for a while");
+    world.set_back(2);
+    assert!(world.open.values().any(|(_, range)| range.start() == h(3)));
+    world.finish();
+}
+
+#[test]
+fn closed_window_stays_closed_when_the_chain_is_set_back() {
+    let mut world = in_the_middle();
+    world.event(DownloadEvent::WindowClosed);
+    world.set_back(7);
+    assert_eq!(world.core.front_state(), Front::Closed);
+    assert!(world.open.is_empty());
+}
+
 #[test]
 fn blocks_that_wait_for_import_do_not_let_others_past_the_budget() {
     let mut world = World::new(small(), 1, 200);
@@ -440,6 +542,7 @@ enum Step {
     Import(u8),
     Refuse,
     ImporterRestart,
+    SetBack(u64),
     PeerGone(u8),
     PeerBack(u8),
     PeerBanned(u8),
@@ -456,6 +559,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1u8..5).prop_map(Step::Import),
         1 => Just(Step::Refuse),
         1 => Just(Step::ImporterRestart),
+        1 => (0u64..300).prop_map(Step::SetBack),
         1 => (1u8..5).prop_map(Step::PeerGone),
         1 => (1u8..5).prop_map(Step::PeerBack),
         1 => (1u8..5).prop_map(Step::PeerBanned),
@@ -510,6 +614,7 @@ fn take(world: &mut World, step: Step) {
             let head = world.imported;
             world.event(DownloadEvent::ImporterStarted { head });
         }
+        Step::SetBack(to) => world.set_back(to.min(world.imported.get())),
         Step::PeerGone(seed) => world.event(DownloadEvent::PeerUnusable { peer: peer(seed) }),
         Step::PeerBanned(seed) => world.event(DownloadEvent::PeerBanned { peer: peer(seed) }),
         Step::PeerBack(seed) => {

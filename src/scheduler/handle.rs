@@ -77,6 +77,14 @@ impl SchedulerHandle {
         self.child.cast(SchedulerMsg::ImportRefused { refusal })
     }
 
+    /// See [`SchedulerMsg::SetBack`].
+    ///
+    /// # Errors
+    /// [`SendError`] while it is restarting or stopped.
+    pub fn set_back(&self, head: Height) -> Result<(), SendError> {
+        self.child.cast(SchedulerMsg::SetBack { head })
+    }
+
     /// See [`SchedulerMsg::ImporterStarted`].
     ///
     /// # Errors

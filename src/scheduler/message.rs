@@ -49,6 +49,11 @@ pub enum SchedulerMsg {
         /// The height of the head.
         head: Height,
     },
+    /// The chain was set back: everything above its head is to be downloaded again.
+    SetBack {
+        /// The height of the head.
+        head: Height,
+    },
     /// What a fetch task reports.
     Fetch {
         /// Of which request.

@@ -1,6 +1,6 @@
 //! `chain generate`, `verify`, `import` and `info`.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::json;
 
@@ -209,4 +209,22 @@ async fn damaged_head_is_cut_off_as_the_error_says_and_the_rest_goes_on() {
     assert_eq!(alys(&info).await.done()["height"], 11);
     assert_eq!(alys(&import).await.done()["imported"], 1);
     assert_eq!(alys(&info).await.done()["height"], 12);
+}
+
+#[tokio::test]
+async fn damaged_index_is_made_anew_by_the_command_that_the_refusal_names() {
+    let chain = Chain::new(30);
+    let node = chain.path("node");
+    let import = ["chain", "import", "--chain", chain.file(), "--chain-spec", chain.spec()];
+    let import = [&import[..], &["--data-dir", &node]].concat();
+    assert_eq!(alys(&import).await.code, Some(0));
+    fs::write(format!("{node}/index/conf"), b"nothing of a database").unwrap();
+    let info = ["chain", "info", "--json", "--data-dir", &node];
+    alys(&info).await.refused(1, &["index is damaged", "alys-sync chain reindex"]);
+    let reindex = ["chain", "reindex", "--json", "--data-dir", &node];
+    let done = alys(&reindex).await.done();
+    assert_eq!((&done["height"], &done["head"]), (&json!(30), &json!(chain.head)));
+    assert!(Path::new(done["moved_to"].as_str().unwrap()).join("conf").exists());
+    assert_eq!(alys(&info).await.done()["height"], 30);
+    alys(&["chain", "reindex", "--data-dir", &chain.path("none")]).await.refused(2, &["none"]);
 }

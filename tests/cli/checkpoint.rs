@@ -178,3 +178,29 @@ async fn run_goes_on_from_a_damaged_head_by_itself_and_says_so() {
     assert_eq!(running.ended().await.code, Some(0));
     assert_eq!(alys(&until_synced).await.done()["blocks"], 0);
 }
+
+#[tokio::test]
+async fn running_node_goes_back_to_a_checkpoint_and_downloads_again_what_is_above() {
+    let chain = Chain::new(60);
+    let (_server, address) = Running::serving(&chain).await;
+    let node = chain.path("node");
+    let args = run_args(&chain, &node, &address);
+    let to_twenty = [&args[..], &["--target", "20", "--until-synced"]].concat();
+    assert_eq!(alys(&to_twenty).await.code, Some(0));
+    checkpoint(&node, &["create"]).await.done();
+    let mut running = Running::start(&args);
+    running.until_says("to=\"synced\"").await;
+
+    checkpoint(&node, &["recover", "--height", "21"]).await.refused(2, &["no checkpoint at"]);
+    let back = checkpoint(&node, &["recover", "--height", "20"]).await.done();
+    assert_eq!((&back["height"], &back["from"]), (&json!(20), &json!(60)));
+    running.until_says("the chain was set back to a checkpoint").await;
+    running.until_says("to=\"synced\"").await;
+    let status = alys(&["status", "--data-dir", &node, "--json"]).await.done();
+    assert_eq!((&status["current_height"], &status["head"]), (&json!(60), &json!(chain.head)));
+    assert_eq!(status["blocks_processed"], 60);
+    running.signal("TERM").await;
+    assert_eq!(running.ended().await.code, Some(0));
+    let verify = ["chain", "verify", "--data-dir", &node, "--chain-spec", chain.spec()];
+    assert_eq!(alys(&verify).await.code, Some(0));
+}

@@ -6,7 +6,7 @@
 //! can still be read.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -106,6 +106,21 @@ impl ChainStore {
         head: Height,
     ) -> Result<Self, OpenError> {
         Ok(Self::with(genesis, opening::open(dir, genesis, options, Start::LoweredTo(head))?))
+    }
+
+    /// Opens a data directory with an index that is made anew from the blocks, which reads each of
+    /// them once: the way on after [`OpenError::CorruptIndex`]. What was the index is moved to
+    /// where the second value says. Checkpoints and what is known of peers were in it.
+    ///
+    /// # Errors
+    /// Each [`OpenError`]; nothing was changed where the blocks do not begin with `genesis`.
+    pub fn open_reindexed(
+        dir: &Path,
+        genesis: &Genesis,
+        options: StoreOptions,
+    ) -> Result<(Self, Option<PathBuf>), OpenError> {
+        let (opened, moved) = opening::reindex(dir, genesis, options)?;
+        Ok((Self::with(genesis, opened), moved))
     }
 
     /// The small records kept beside the chain.

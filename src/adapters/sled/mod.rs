@@ -17,7 +17,8 @@
 //! The order of an append: bodies written, bodies synced, then entries and head in one transaction,
 //! flushed and synced; only then it returns. When the directory is opened, whole blocks that a
 //! crash left behind the head are taken in and the torn rest is cut, so the time it takes does not
-//! depend on the length of the chain. An index that is gone is made anew from the bodies.
+//! depend on the length of the chain. An index that is gone is made anew from the bodies, and one
+//! that cannot be used on request ([`ChainStore::open_reindexed`]).
 
 mod chain_error;
 mod chain_store;

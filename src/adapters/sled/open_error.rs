@@ -87,7 +87,7 @@ pub enum OpenError {
     },
     /// The index cannot be used.
     #[error(
-        "the index in {} is damaged: remove that directory, and it is made anew from the blocks",
+        "the index in {} is damaged: `alys-sync chain reindex` makes it anew from the blocks",
         dir.display()
     )]
     CorruptIndex {

@@ -5,14 +5,11 @@
 //! Nothing that was committed is removed, whatever is found, unless the caller said so: then by
 //! [`super::recovering`], into a quarantine, or by lowering the head.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     OpenError, StoreOptions, data_dir,
-    data_dir::FORMAT,
+    data_dir::{DirLock, FORMAT},
     database::{Database, IndexError},
     index::{Entry, Identity, Index},
     open_error::BlockDamage,
@@ -68,19 +65,8 @@ pub(super) fn open(
     start: Start,
 ) -> Result<Opened, OpenError> {
     let lock = data_dir::claim(dir, genesis.root())?;
-    let opening = Opening {
-        dir,
-        index_dir: dir.join("index"),
-        blocks_dir: dir.join("blocks"),
-        limits: SegmentLimits {
-            block_bytes_max: BLOCK_MAX,
-            segment_bytes_max: options.segment_bytes_max,
-        },
-    };
-    let database = Database::open(&opening.index_dir, lock);
-    let database = database.map_err(|error| opening.index_error(error))?;
-    let index = Index::open(Arc::clone(&database)).map_err(|error| opening.index_error(error))?;
-    data_dir::sync_dir(dir)?;
+    let opening = Opening::of(dir, options);
+    let index = opening.open_index(lock)?;
     if let Some(identity) = index.identity().map_err(|error| opening.index_error(error))? {
         opening.check_identity(identity, genesis)?;
     } else if opening.index_genesis(&index, genesis)? {
@@ -92,6 +78,28 @@ pub(super) fn open(
     opening.resume(index, start)
 }
 
+/// Opens the data directory `dir` with an index that is made anew from the blocks; what was the
+/// index goes to the quarantine, and where that is comes back with it.
+///
+/// # Errors
+/// Each [`OpenError`]; nothing was changed where the blocks do not begin with `genesis`.
+pub(super) fn reindex(
+    dir: &Path,
+    genesis: &Genesis,
+    options: StoreOptions,
+) -> Result<(Opened, Option<PathBuf>), OpenError> {
+    let lock = data_dir::claim(dir, genesis.root())?;
+    let opening = Opening::of(dir, options);
+    let Some(location) = opening.first_block(genesis)? else {
+        let file = opening.blocks_dir.clone();
+        return Err(opening.segment_error(SegmentError::Leftover { file }));
+    };
+    let moved = quarantine::move_index(dir, &opening.index_dir)?;
+    let index = opening.open_index(lock)?;
+    opening.start_over(&index, genesis, location)?;
+    Ok((opening.resume(index, Start::AtHead)?, moved))
+}
+
 /// A data directory being opened.
 pub(super) struct Opening<'a> {
     pub(super) dir: &'a Path,
@@ -100,17 +108,54 @@ pub(super) struct Opening<'a> {
     limits: SegmentLimits,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    fn of(dir: &'a Path, options: StoreOptions) -> Self {
+        Self {
+            dir,
+            index_dir: dir.join("index"),
+            blocks_dir: dir.join("blocks"),
+            limits: SegmentLimits {
+                block_bytes_max: BLOCK_MAX,
+                segment_bytes_max: options.segment_bytes_max,
+            },
+        }
+    }
+
+    fn open_index(&self, lock: DirLock) -> Result<Index, OpenError> {
+        let database = Database::open(&self.index_dir, lock);
+        let index = database.and_then(Index::open).map_err(|error| self.index_error(error))?;
+        data_dir::sync_dir(self.dir)?;
+        Ok(index)
+    }
+
+    /// Where the genesis block is, if the blocks begin with it.
+    fn first_block(&self, genesis: &Genesis) -> Result<Option<Location>, OpenError> {
+        let first = self.reader().first().map_err(|error| self.segment_error(error))?;
+        let root = |raw| EncodedBlock::decode(raw).map(|block| block.root()).ok();
+        let ours = first.filter(|(_, raw)| root(raw.clone()) == Some(genesis.root()));
+        Ok(ours.map(|(location, _)| location))
+    }
+
     /// Starts an index where bodies already lie, and says whether that was so.
     fn index_genesis(&self, index: &Index, genesis: &Genesis) -> Result<bool, OpenError> {
-        let first = self.reader().first().map_err(|error| self.segment_error(error))?;
-        let Some((location, raw)) = first else { return Ok(false) };
-        if EncodedBlock::decode(raw).map(|block| block.root()).ok() != Some(genesis.root()) {
-            return Ok(false);
-        }
-        tracing::warn!(dir = %self.index_dir.display(), "making the index anew from the blocks");
-        self.start_index(index, genesis, location)?;
+        let Some(location) = self.first_block(genesis)? else { return Ok(false) };
+        self.start_over(index, genesis, location)?;
         Ok(true)
+    }
+
+    /// Starts an index of bodies that begin at `location`. What does not follow from there is not
+    /// cut but set aside: behind a block that is damaged there may be any number of good ones.
+    fn start_over(
+        &self,
+        index: &Index,
+        genesis: &Genesis,
+        location: Location,
+    ) -> Result<(), OpenError> {
+        tracing::warn!(dir = %self.index_dir.display(), "making the index anew from the blocks");
+        let head = genesis.link_point().block_ref();
+        // First, so that an index with an identity has the mark.
+        index.begin_recovery(head).map_err(|error| self.index_error(error))?;
+        self.start_index(index, genesis, location)
     }
 
     fn create(&self, index: &Index, genesis: &Genesis) -> Result<(), OpenError> {
@@ -168,6 +213,12 @@ impl Opening<'_> {
             let moved = quarantine::move_behind(self.dir, &self.blocks_dir, &tail.location)?;
             if let Some(recovery) = &mut recovery {
                 (recovery.to, recovery.quarantine) = (tail.head.block_ref(), moved);
+            } else if let Some(moved) = moved {
+                tracing::warn!(
+                    head = %tail.head.block_ref(), moved_to = moved.dir,
+                    bytes_kept = moved.bytes_kept, bytes_dropped = moved.bytes_dropped,
+                    "what does not continue the chain was set aside"
+                );
             }
         }
         let writer = SegmentWriter::open(self.blocks_dir.clone(), self.limits, &tail.location);

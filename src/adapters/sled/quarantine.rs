@@ -71,6 +71,26 @@ pub(super) fn move_behind(
     Ok(Some(Quarantine { dir, bytes_kept: kept, bytes_dropped: dropped }))
 }
 
+/// Moves the index out of `dir` into a new quarantine, durably, and says where it is. `None` if
+/// there is no index. It is moved whatever its size: that takes no room.
+///
+/// # Errors
+/// [`OpenError::Io`]; it is still where it was, or moved.
+pub(super) fn move_index(dir: &Path, index: &Path) -> Result<Option<PathBuf>, OpenError> {
+    if !index.try_exists().map_err(OpenError::io("inspecting", index))? {
+        return Ok(None);
+    }
+    let quarantines = dir.join("quarantine");
+    make_dir(&quarantines, dir)?;
+    let target = free_dir(&quarantines)?;
+    make_dir(&target, &quarantines)?;
+    let to = target.join("index");
+    fs::rename(index, &to).map_err(OpenError::io("moving", index))?;
+    sync_dir(&target)?;
+    sync_dir(dir)?;
+    Ok(Some(to))
+}
+
 fn segment_name(number: u32) -> String {
     format!("{number:08}.seg")
 }
@@ -122,19 +142,17 @@ fn free_dir(quarantines: &Path) -> Result<PathBuf, OpenError> {
     })
 }
 
-/// What all quarantines hold. Unit: bytes.
+/// What all quarantines hold, at any depth. Unit: bytes.
 fn bytes_in(quarantines: &Path) -> Result<u64, OpenError> {
     let mut bytes = 0_u64;
     let listing = || OpenError::io("listing", quarantines);
-    for dir in fs::read_dir(quarantines).map_err(listing())? {
-        let dir = dir.map_err(listing())?;
-        if !dir.file_type().map_err(listing())?.is_dir() {
-            continue;
-        }
-        for file in fs::read_dir(dir.path()).map_err(listing())? {
-            let length = file.and_then(|file| file.metadata()).map_err(listing())?.len();
-            bytes = bytes.saturating_add(length);
-        }
+    for found in fs::read_dir(quarantines).map_err(listing())? {
+        let found = found.map_err(listing())?;
+        let length = match found.metadata().map_err(listing())? {
+            meta if meta.is_dir() => bytes_in(&found.path())?,
+            meta => meta.len(),
+        };
+        bytes = bytes.saturating_add(length);
     }
     Ok(bytes)
 }

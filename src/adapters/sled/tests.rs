@@ -222,6 +222,71 @@ fn a_lost_index_is_made_anew_from_the_blocks() {
 }
 
 #[test]
+fn index_that_is_damaged_is_made_anew_on_request_and_kept_aside() {
+    let dir = stored(48);
+    let garbage = dir.path().join("index/conf");
+    fs::write(&garbage, b"nothing of a database").unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, OpenError::CorruptIndex { .. } | OpenError::Io { .. }), "{error:?}");
+    let reindex = || ChainStore::open_reindexed(dir.path(), &sample().genesis, SMALL).unwrap();
+    let (store, moved) = reindex();
+    let kept = dir.path().join("quarantine/0001/index");
+    assert_eq!(moved.as_ref(), Some(&kept));
+    assert_eq!(fs::read(kept.join("conf")).unwrap(), b"nothing of a database");
+    assert_holds(&store, SAMPLE_BLOCKS);
+    drop(store);
+    assert_holds(&open(dir.path()), SAMPLE_BLOCKS);
+    // One that is whole is made anew as well.
+    let (store, moved) = reindex();
+    assert_eq!(moved, Some(dir.path().join("quarantine/0002/index")));
+    assert_holds(&store, SAMPLE_BLOCKS);
+}
+
+#[test]
+fn good_blocks_behind_a_damaged_one_are_set_aside_when_the_index_is_made_anew() {
+    for by_hand in [true, false] {
+        let dir = stored(48);
+        let files = segments(dir.path());
+        let bytes = |files: &[PathBuf]| -> u64 {
+            files.iter().map(|file| fs::metadata(file).unwrap().len()).sum()
+        };
+        let before = bytes(&files);
+        flip(&files[1], HEADER_BYTES + RECORD_HEADER_BYTES + 30);
+        let store = if by_hand {
+            fs::remove_dir_all(dir.path().join("index")).unwrap();
+            open(dir.path())
+        } else {
+            ChainStore::open_reindexed(dir.path(), &sample().genesis, SMALL).unwrap().0
+        };
+        let head = store.head().height;
+        assert!(head > Height::new(0) && head < Height::new(SAMPLE_BLOCKS), "{head}");
+        let quarantines = fs::read_dir(dir.path().join("quarantine")).unwrap();
+        let of_blocks =
+            quarantines.map(|dir| dir.unwrap().path()).find(|dir| !dir.join("index").exists());
+        let kept: Vec<_> =
+            fs::read_dir(of_blocks.unwrap()).unwrap().map(|file| file.unwrap().path()).collect();
+        let headers = HEADER_BYTES * files.len() as u64;
+        let all = bytes(&kept) + bytes(&segments(dir.path()));
+        assert!(all + headers >= before && all <= before + headers, "{all} of {before}");
+        // The rest can be downloaded.
+        let next = usize::try_from(head.get()).unwrap() + 1;
+        store.append(sample().range(next..=48)).unwrap();
+        assert_holds(&store, SAMPLE_BLOCKS);
+    }
+}
+
+#[test]
+fn blocks_that_begin_otherwise_keep_their_index() {
+    let dir = stored(10);
+    let first = &segments(dir.path())[0];
+    flip(first, HEADER_BYTES + RECORD_HEADER_BYTES + 30);
+    let refused = ChainStore::open_reindexed(dir.path(), &sample().genesis, SMALL).unwrap_err();
+    assert!(matches!(refused, OpenError::CorruptSegments { .. }), "{refused:?}");
+    assert!(dir.path().join("index/db").exists());
+    assert!(!dir.path().join("quarantine").exists());
+}
+
+#[test]
 fn blocks_without_index_and_genesis_are_not_taken_for_a_new_store() {
     let dir = stored(10);
     fs::remove_dir_all(dir.path().join("index")).unwrap();

@@ -4,6 +4,7 @@ mod checking;
 mod generate;
 mod import;
 mod info;
+mod reindex;
 mod truncate;
 mod verify;
 
@@ -24,7 +25,7 @@ Examples:
 A chain file holds blocks one after another, each with four bytes of little-endian length in
 front.";
 
-/// Make, import, verify, describe and cut chains
+/// Make, import, verify, describe, cut and index chains
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ChainArgs {
@@ -39,6 +40,7 @@ enum ChainCommand {
     Verify(verify::VerifyArgs),
     Info(info::InfoArgs),
     Truncate(truncate::TruncateArgs),
+    Reindex(reindex::ReindexArgs),
 }
 
 pub(crate) async fn chain(args: ChainArgs, context: Context) -> Result<Answer, Ending> {
@@ -48,5 +50,6 @@ pub(crate) async fn chain(args: ChainArgs, context: Context) -> Result<Answer, E
         ChainCommand::Verify(args) => verify::verify(args, context).await,
         ChainCommand::Info(args) => info::info(args).await,
         ChainCommand::Truncate(args) => truncate::truncate(args).await,
+        ChainCommand::Reindex(args) => reindex::reindex(args).await,
     }
 }

@@ -91,6 +91,11 @@ pub enum DownloadEvent<S> {
         /// Its height.
         head: Height,
     },
+    /// The chain was set back, and its head is at `head`: what is under way is not for it.
+    SetBack {
+        /// Its height.
+        head: Height,
+    },
 }
 
 /// What to do.

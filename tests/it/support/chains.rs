@@ -8,11 +8,11 @@ use std::{
 
 use alys_sync::{
     consensus::{
-        ChainSpec, Genesis, Verifier,
-        generate::{GenerateOptions, generate},
+        ChainSpec, Genesis, SignerSet, Verifier,
+        generate::{GenerateOptions, GeneratedChain, generate},
     },
     ports::{BlockSource, ChainError},
-    types::{BlockRef, Height},
+    types::{BlockRef, Height, Slot},
     wire::{block::EncodedBlock, chain_file::ChainFileReader},
 };
 use bytes::Bytes;
@@ -97,10 +97,32 @@ pub fn golden() -> Arc<TestChain> {
 
 /// A chain of `blocks` blocks above genesis, the same for the same seed.
 pub fn generated(blocks: u64, seed: u64) -> Arc<TestChain> {
-    let options = GenerateOptions { blocks, seed, ..GenerateOptions::default() };
-    let chain = generate(options).unwrap();
+    Arc::new(whole(&generate(GenerateOptions { blocks, seed, ..Default::default() }).unwrap()))
+}
+
+fn whole(chain: &GeneratedChain) -> TestChain {
     let mut all = vec![chain.genesis().raw().clone()];
     all.extend(chain.blocks().map(|block| block.raw().clone()));
-    let spec = ChainSpec::from_json(&chain.spec().to_json()).unwrap();
-    Arc::new(TestChain::new(spec, all))
+    TestChain::new(ChainSpec::from_json(&chain.spec().to_json()).unwrap(), all)
+}
+
+/// A chain of `blocks` blocks, and its beginning up to about `at`, where another block, signed by
+/// everybody, is its last.
+pub fn forked(blocks: u64, at: usize) -> (TestChain, TestChain) {
+    let generated = generate(GenerateOptions { blocks, ..Default::default() }).unwrap();
+    let chain = whole(&generated);
+    let slot = |at: usize| {
+        EncodedBlock::decode(chain.blocks[at].clone()).unwrap().to_block().message.slot.get()
+    };
+    // Where a leader has missed its slot, another one could have used it.
+    let at = (at..).find(|at| slot(*at) > slot(at - 1) + 1).unwrap();
+    let mut other = EncodedBlock::decode(chain.blocks[at].clone()).unwrap().to_block();
+    other.message.slot = Slot::new(other.message.slot.get() - 1);
+    let authorities = generated.authorities();
+    let everybody = SignerSet::below(authorities.set().len(), 0..authorities.set().len());
+    other.approval = authorities.approve(&other.message.root(), everybody);
+    let mut fork = chain.blocks[..at].to_vec();
+    fork.push(other.encode().into());
+    let spec = ChainSpec::from_json(&chain.spec.to_json()).unwrap();
+    (chain, TestChain::new(spec, fork))
 }

@@ -8,7 +8,7 @@ mod growing;
 mod node;
 mod servers;
 
-pub use chains::{TestChain, generated, golden};
+pub use chains::{TestChain, forked, generated, golden};
 #[cfg(feature = "quic")]
 pub use far_tcp::FarTcp;
 pub use growing::Growing;

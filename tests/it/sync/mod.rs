@@ -8,6 +8,7 @@ mod known_peers;
 mod recovery;
 mod resources;
 mod restart;
+mod set_back;
 #[cfg(feature = "quic")]
 mod transports;
 mod whole_chain;
