@@ -13,10 +13,11 @@ use bytes::Bytes;
 
 use crate::fixture::other_blocks::approved;
 
-/// How long a late server takes for each read. Unit: time. Source: more than twice the quarter of a
-/// second for which a front is always waited for, less than half of the shortest deadline. Too low:
-/// nobody else is asked. Too high: it fails.
-const LATE: Duration = Duration::from_millis(700);
+/// How long a late server takes for each read. Unit: time. Source: half of the five seconds that a
+/// look at its height may take, a third of the eight that a block of a peer may take of which little
+/// is known; more than twice the second after which a front is asked of another. Too low: nobody
+/// else is asked, or it is first all the same. Too high: it fails.
+const LATE: Duration = Duration::from_millis(2_500);
 
 /// How long a slow server takes for each read. Unit: time. Source: the round trip of a long link;
 /// syncs take seconds. Too low: one is over before its peers do what they are there for. Too high:
@@ -31,7 +32,7 @@ pub(crate) enum Behaviour {
     Honest,
     /// Each read takes a while, as over a long link.
     Slow,
-    /// From the middle of its chain on it takes its time.
+    /// It answers when others would have long ago, and before it is given up.
     Late,
     /// Each block carries the approval of the one below.
     WrongSignatures,
@@ -100,9 +101,7 @@ impl BlockSource for Misbehaving {
                 honest()
             }
             Behaviour::Late => {
-                if start.get() > self.chain.head().height.get() / 2 {
-                    sleep(LATE);
-                }
+                sleep(LATE);
                 honest()
             }
             Behaviour::WrongSignatures => {

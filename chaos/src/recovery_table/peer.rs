@@ -47,7 +47,7 @@ pub(super) async fn rows(table: &mut Table<'_>, scene: &Scene) -> Result<(), Sce
     let caused_by = "the only peer killed in mid-sync, its port closed for 2 s";
     table.row(ErrorClass::ConnectionLost, caused_by, DIALS_AGAIN, killed).await?;
     let late = late(scene);
-    let caused_by = "one of two peers late from the middle of the chain on";
+    let caused_by = "one of two peers late by 2.5 s each time";
     table.row(ErrorClass::HighLatency, caused_by, ASKS_TWICE, late).await
 }
 
