@@ -14,9 +14,9 @@ use bytes::Bytes;
 use crate::fixture::other_blocks::approved;
 
 /// How long a late server takes for each read. Unit: time. Source: half of the five seconds that a
-/// look at its height may take, a third of the eight that a block of a peer may take of which little
-/// is known; more than twice the second after which a front is asked of another. Too low: nobody
-/// else is asked, or it is first all the same. Too high: it fails.
+/// look at its height may take, a third of the eight that a block may take of a peer of which
+/// little is known; more than twice the second after which a front is asked of another. Too low:
+/// nobody else is asked, or it is first all the same. Too high: it fails.
 const LATE: Duration = Duration::from_millis(2_500);
 
 /// How long a slow server takes for each read. Unit: time. Source: the round trip of a long link;

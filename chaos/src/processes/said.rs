@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// From so many blocks on, a peer is at work. Unit: blocks. Source: more than a newcomer is tried
 /// with.
-const AT_WORK_BLOCKS: u64 = 200;
+const AT_WORK_BLOCKS: u64 = 64;
 
 /// What the node says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

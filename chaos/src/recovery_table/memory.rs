@@ -17,12 +17,12 @@ const USES_LESS: &str = "it says that less is downloaded ahead, does so, and com
 const BALLAST: u64 = 128 << 20;
 
 /// What the process should not exceed. Unit: bytes. Source: what the rest holds is more than 85 %
-/// of it, from where on less is downloaded ahead; a node that has started uses more than is left.
+/// of it, from where on less is downloaded ahead; a node that has started uses about what is left.
 const LIMIT: u64 = BALLAST + (20 << 20);
 
 /// The row of memory.
 pub(super) async fn rows(table: &mut Table<'_>, scene: &Scene) -> Result<(), SceneError> {
-    let caused_by = "a limit of memory below what the process uses";
+    let caused_by = "a limit of memory close to what the process uses";
     table.row(ErrorClass::OutOfMemory, caused_by, USES_LESS, at_the_limit(scene)).await
 }
 
