@@ -110,9 +110,10 @@ impl Driver {
                     // Asked before its connections were told to close.
                     return;
                 }
+                let now = self.now();
                 let linked = self.links.get_mut(&peer);
                 if let Some(link) = linked.and_then(|linked| linked.link(connection_id)) {
-                    link.reply_began(request_id);
+                    link.reply_began(now, request_id);
                 }
                 let (writer, reply) = ReplyWriter::channel();
                 let server = &mut self.swarm.behaviour_mut().server;
@@ -201,10 +202,10 @@ impl Driver {
     }
 
     fn reply_ended(&mut self, peer: PeerId, connection: ConnectionId, request: InboundRequestId) {
+        let now = self.now();
         let linked = self.links.get_mut(&peer);
         if let Some(link) = linked.and_then(|linked| linked.link(connection)) {
-            link.reply_ended(request);
-            self.close_left(peer);
+            link.reply_ended(now, request);
         }
     }
 }

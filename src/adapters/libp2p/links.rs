@@ -25,6 +25,12 @@ use crate::types::Transport;
 /// a peer that always asks keeps two connections open.
 const THEIR_REPLIES_MAX: Duration = Duration::from_secs(30);
 
+/// A connection that we want to close has carried no request of the peer for so long when it goes.
+/// Unit: time. Source: a request that is on its way when we close is lost, and whoever syncs asks
+/// more often than that. Too low: such requests are cut. Too high: two connections are open for
+/// longer.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// How long one end waits for what the other decides. Unit: time. Longer than a trial and
 /// [`THEIR_REPLIES_MAX`] together. Too low: two ends that disagree close each other's connection
 /// and have to dial again. Too high: two connections are open for longer.
@@ -50,14 +56,17 @@ pub(super) struct Link {
     /// Our open requests, probes not counted.
     ours: usize,
     theirs: BTreeSet<InboundRequestId>,
+    /// When the peer last asked over it, or was answered.
+    theirs_at: Duration,
 }
 
 impl Link {
     pub(super) fn new(address: Multiaddr, dialled: bool) -> Self {
+        let theirs_at = Duration::ZERO;
         // Nothing but the two transports connects.
         let transport = Transport::of(&address).unwrap_or(Transport::Tcp);
         let (state, theirs) = (LinkState::Open, BTreeSet::new());
-        Self { transport, address, dialled, state, ours: 0, theirs }
+        Self { transport, address, dialled, state, ours: 0, theirs, theirs_at }
     }
 
     pub(super) fn transport(&self) -> Transport {
@@ -72,18 +81,20 @@ impl Link {
         self.ours = self.ours.saturating_sub(1);
     }
 
-    pub(super) fn reply_began(&mut self, request: InboundRequestId) {
+    pub(super) fn reply_began(&mut self, now: Duration, request: InboundRequestId) {
         self.theirs.insert(request);
+        self.theirs_at = now;
     }
 
-    pub(super) fn reply_ended(&mut self, request: InboundRequestId) {
+    pub(super) fn reply_ended(&mut self, now: Duration, request: InboundRequestId) {
         self.theirs.remove(&request);
+        self.theirs_at = now;
     }
 
     fn can_go(&self, now: Duration) -> bool {
         let LinkState::Leaving { from } = self.state else { return false };
-        let their_replies_end = self.theirs.is_empty() || now >= from + THEIR_REPLIES_MAX;
-        now >= from && self.ours == 0 && their_replies_end
+        let quiet = self.theirs.is_empty() && now >= self.theirs_at.max(from) + QUIET;
+        self.ours == 0 && (quiet || now >= from + THEIR_REPLIES_MAX)
     }
 }
 
@@ -247,9 +258,23 @@ mod tests {
         peer.link(id(1)).unwrap().request_ended();
         assert!(peer.take_closable(NOW + YIELD + THEIR_REPLIES_MAX).is_empty());
         peer.link(id(1)).unwrap().request_ended();
-        assert_eq!(peer.take_closable(NOW), [id(1)]);
-        assert!(peer.take_closable(NOW).is_empty());
+        assert_eq!(peer.take_closable(NOW + QUIET), [id(1)]);
+        assert!(peer.take_closable(NOW + QUIET).is_empty());
         assert_eq!(peer.best(Transport::Tcp), None, "it is as good as gone");
+    }
+
+    #[test]
+    fn connection_that_the_peer_still_asks_over_stays_until_it_has_been_quiet() {
+        let mut peer = moved(true, true);
+        peer.leave(NOW, Transport::Tcp, false);
+        let mut now = NOW;
+        for _ in 0..20 {
+            now += QUIET / 2;
+            // It asks, and is answered at once. The swarm alone makes names of requests.
+            peer.link(id(1)).unwrap().theirs_at = now;
+            assert!(peer.take_closable(now + QUIET / 2).is_empty());
+        }
+        assert_eq!(peer.take_closable(now + QUIET), [id(1)]);
     }
 
     #[test]
@@ -264,9 +289,9 @@ mod tests {
         for (yields, closes_at) in [(false, NOW), (true, NOW + YIELD)] {
             let mut peer = moved(true, false);
             peer.leave(NOW, Transport::Tcp, yields);
-            let before = closes_at - Duration::from_millis(1);
+            let before = closes_at + QUIET - Duration::from_millis(1);
             assert!(peer.take_closable(before).is_empty());
-            assert_eq!(peer.take_closable(closes_at), [id(1)]);
+            assert_eq!(peer.take_closable(closes_at + QUIET), [id(1)]);
         }
     }
 
@@ -279,6 +304,6 @@ mod tests {
         assert_eq!(peer.best(Transport::Tcp), Some(id(1)));
         assert!(peer.use_link(id(1)).is_some());
         peer.link(id(1)).unwrap().request_ended();
-        assert!(peer.take_closable(NOW).is_empty());
+        assert!(peer.take_closable(NOW + QUIET).is_empty());
     }
 }
