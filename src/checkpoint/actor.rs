@@ -138,7 +138,10 @@ impl Actor for CheckpointStore {
             CheckpointMsg::Done { made } => {
                 state.working = None;
                 if let Some(made) = made.map_err(JournalFailure)? {
-                    state.made = state.made.max(made.height);
+                    // The chain may have been set back since.
+                    if made.height <= state.args.chain.head().height {
+                        state.made = state.made.max(made.height);
+                    }
                     tell(state);
                 }
             }

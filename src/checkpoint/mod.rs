@@ -35,3 +35,4 @@ pub use recovery::{
     SkipReason, SkippedCheckpoint, decide,
 };
 pub use set_back::{RecoverError, SetBack, SetBackRefused, set_back};
+pub(crate) use set_back::{forget_above, may_set_back};

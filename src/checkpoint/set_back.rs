@@ -35,6 +35,9 @@ pub enum SetBackRefused {
         /// What is wrong.
         result: CheckpointCheck,
     },
+    /// The coordinator did not answer, so that the node may go on producing on top of its head.
+    #[error("production could not be stopped, as the coordinator did not answer: ask again")]
+    Produces,
 }
 
 /// Why a running node did not go back to a checkpoint, or is not known to have.
@@ -52,7 +55,7 @@ pub enum RecoverError {
 }
 
 /// Makes the block at `height` the head, durably, if one of the checkpoints `kept` there is true of
-/// the chain; forgets what is above. `certain` is called just before anything is changed.
+/// the chain; forgets what is above.
 ///
 /// # Errors
 /// As of [`Chain::truncate_to`]; what the disk holds is then unknown.
@@ -60,26 +63,45 @@ pub fn set_back(
     chain: &dyn Chain,
     kept: &[Checkpoint],
     height: Height,
-    certain: impl FnOnce(),
 ) -> Result<Result<SetBack, SetBackRefused>, ChainError> {
+    match may_set_back(chain, kept, height)? {
+        Ok(()) => forget_above(chain, height).map(Ok),
+        Err(refused) => Ok(Err(refused)),
+    }
+}
+
+/// Whether one of the checkpoints `kept` at `height` is true of the chain.
+///
+/// # Errors
+/// The chain cannot be read.
+pub(crate) fn may_set_back(
+    chain: &dyn Chain,
+    kept: &[Checkpoint],
+    height: Height,
+) -> Result<Result<(), SetBackRefused>, ChainError> {
     let mut refused = SetBackRefused::NoCheckpoint { height };
     for checkpoint in kept.iter().filter(|checkpoint| checkpoint.height == height) {
         let result = check(chain, checkpoint)?;
         if result == CheckpointCheck::Holds {
-            certain();
-            let from = chain.head();
-            let to = chain.truncate_to(height)?;
-            return Ok(Ok(SetBack { from, to }));
+            return Ok(Ok(()));
         }
         refused = SetBackRefused::DoesNotHold { height, result };
     }
     Ok(Err(refused))
 }
 
+/// Makes the block at `height` the head, durably.
+///
+/// # Errors
+/// As of [`Chain::truncate_to`].
+pub(crate) fn forget_above(chain: &dyn Chain, height: Height) -> Result<SetBack, ChainError> {
+    let from = chain.head();
+    let to = chain.truncate_to(height)?;
+    Ok(SetBack { from, to })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
     use crate::{
         adapters::memory::MemoryChain, doubles::blocks, ports::BlockSource as _, types::BlockRoot,
@@ -100,14 +122,9 @@ mod tests {
     fn chain_is_set_back_to_a_checkpoint_that_holds_whatever_else_is_kept_there() {
         let chain = chain_of(9);
         let forged = Checkpoint { root: BlockRoot::ZERO, ..of(4) };
-        let certain = Cell::new(false);
-        let done = set_back(&chain, &[of(2), forged, of(4)], Height::new(4), || {
-            assert_eq!(chain.head(), blocks().at(9).block_ref(), "not changed yet");
-            certain.set(true);
-        });
+        let done = set_back(&chain, &[of(2), forged, of(4)], Height::new(4));
         let (from, to) = (blocks().at(9).block_ref(), blocks().at(4).block_ref());
         assert_eq!(done.unwrap(), Ok(SetBack { from, to }));
-        assert!(certain.get());
         assert_eq!(chain.head(), to);
     }
 
@@ -116,8 +133,7 @@ mod tests {
         let chain = chain_of(9);
         let forged = Checkpoint { root: BlockRoot::ZERO, ..of(4) };
         let refused = |kept: &[Checkpoint], height| {
-            let never = || panic!("nothing may change");
-            set_back(&chain, kept, Height::new(height), never).unwrap().unwrap_err()
+            set_back(&chain, kept, Height::new(height)).unwrap().unwrap_err()
         };
         let none = SetBackRefused::NoCheckpoint { height: Height::new(3) };
         assert_eq!(refused(&[of(2), of(4)], 3), none);

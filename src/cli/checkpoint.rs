@@ -213,10 +213,12 @@ async fn recover(node: NodeArgs, height: Height) -> Result<Answer, Ending> {
         Place::Stopped(dir) => {
             stopped(dir, move |chain, journal| {
                 let (kept, _) = journal.checkpoints().map_err(Ending::failed)?;
-                let done = set_back(chain, &kept, height, || {}).map_err(Ending::failed)?;
+                let done = set_back(chain, &kept, height).map_err(Ending::failed)?;
                 done.map_err(|refused| match refused {
                     SetBackRefused::NoCheckpoint { .. } => Ending::bad_input(refused),
-                    SetBackRefused::DoesNotHold { .. } => Ending::failed(refused),
+                    SetBackRefused::DoesNotHold { .. } | SetBackRefused::Produces => {
+                        Ending::failed(refused)
+                    }
                 })
             })
             .await?

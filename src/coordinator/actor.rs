@@ -123,6 +123,8 @@ impl Actor for SyncCoordinator {
         let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed)
             .knowing(before.proven);
         let last_checkpoint = args.status.borrow().last_checkpoint;
+        // Who was here before may have opened it, and what was true then need not be now.
+        args.status.send_modify(|status| status.production = Gate::NotFollowing);
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
         Ok(State {
             core,

@@ -265,10 +265,11 @@ impl Core {
         self.met_at = (!self.peers.usable.is_empty()).then_some(now);
     }
 
-    /// Goes on from `head` as it was told: what was proven of the network stays, what was tried
-    /// with the blocks above does not count any more.
+    /// Goes on from `head` as it was told. What is above has to be proven anew, as it may have been
+    /// proven by a fork that was left; what was tried with it does not count any more.
     fn set_back(&mut self, now: Duration, head: BlockRef) -> Option<Effect> {
         self.head = head;
+        self.proven = head.height;
         self.failures = 0;
         if self.phase.is_active() || matches!(self.phase, Phase::Failed { .. }) {
             self.discover(now);

@@ -411,21 +411,38 @@ fn set_back(world: &mut World) -> Vec<Effect> {
 }
 
 #[test]
-fn synced_node_that_was_set_back_downloads_again_to_what_was_proven() {
+fn synced_node_that_was_set_back_downloads_again_what_the_network_has() {
     let mut world = World::new(&[5_000]);
     world.start(None);
     world.import(5_000);
     world.pass(1);
     assert_eq!(world.phase(), "synced");
     let effects = set_back(&mut world);
-    // The first also undoes a window that was under way to the scheduler.
-    let window = Effect::SetWindow { next: h(3_001), last: h(5_000) };
-    assert_eq!(effects[..2], [Effect::CloseWindow, window]);
+    // It also undoes a window that was under way to the scheduler.
+    assert_eq!(effects[0], Effect::CloseWindow);
+    assert_eq!(world.window, Some((h(3_001), h(5_000))), "once that is proven anew");
     assert_eq!((world.phase(), world.core.head()), ("downloading_blocks", block(3_000)));
     world.import(5_000);
     assert_eq!(world.phase(), "catching_up", "whether it is all there is has to be asked again");
     world.pass(1);
     assert_eq!(world.phase(), "synced");
+}
+
+#[test]
+fn node_that_leaves_a_fork_longer_than_the_network_is_synced_where_that_ends() {
+    // It followed a fork to 600, as its peers did; the others are at 560.
+    let mut world = World::new(&[600]);
+    world.start(None);
+    world.import(600);
+    world.pass(1);
+    assert_eq!(world.phase(), "synced");
+    world.heads.values_mut().for_each(|head| *head = 560);
+    world.event(Event::SetBack { head: block(500) });
+    world.pass(1);
+    assert_eq!(world.window, Some((h(501), h(560))));
+    world.import(560);
+    world.pass(1);
+    assert_eq!((world.phase(), world.core.target()), ("synced", h(560)));
 }
 
 #[test]

@@ -97,7 +97,9 @@ pub(super) async fn recover(
         Err(error @ RecoverError::Refused(SetBackRefused::DoesNotHold { .. })) => {
             refused(StatusCode::CONFLICT, error.to_string())
         }
-        Err(error @ RecoverError::Unanswered(_)) => {
+        Err(
+            error @ (RecoverError::Refused(SetBackRefused::Produces) | RecoverError::Unanswered(_)),
+        ) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no answer on a checkpoint");
             refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }

@@ -8,6 +8,7 @@ use std::{
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::Instrument as _;
 
 use super::{
     ImporterMsg,
@@ -15,7 +16,7 @@ use super::{
     message::{CommittedBatch, SetBackOrder},
 };
 use crate::{
-    checkpoint::{CheckpointHandle, SetBack, SetBackRefused, set_back},
+    checkpoint::{CheckpointHandle, SetBack, SetBackRefused, forget_above, may_set_back},
     consensus::LinkPoint,
     coordinator::CoordinatorHandle,
     flow::Segment,
@@ -59,6 +60,8 @@ pub struct State {
     orders: VecDeque<SetBackOrder>,
     /// The transaction under way: blocks that are appended, or the chain that is set back.
     writing: Option<JoinHandle<()>>,
+    /// Whether it is the chain that is set back.
+    setting_back: bool,
 }
 
 impl State {
@@ -78,7 +81,14 @@ impl Actor for BlockImporter {
         args: ImporterArgs,
     ) -> Result<State, ActorProcessingErr> {
         let tip = read_tip(&args.chain).await?;
-        Ok(State { args, tip, queue: VecDeque::new(), orders: VecDeque::new(), writing: None })
+        Ok(State {
+            args,
+            tip,
+            queue: VecDeque::new(),
+            orders: VecDeque::new(),
+            writing: None,
+            setting_back: false,
+        })
     }
 
     async fn post_start(
@@ -122,6 +132,8 @@ impl Actor for BlockImporter {
             return Ok(());
         }
         // It makes room, so it needs none.
+        // Who no longer waits for it may have decided otherwise.
+        state.orders.retain(|order| !order.reply.is_closed());
         if let Some(order) = state.orders.pop_front() {
             begin_set_back(&myself, state, order);
         } else if state.args.gate.is_open() {
@@ -146,10 +158,7 @@ impl Actor for BlockImporter {
 /// A head that others may rely on: waits for a write of an earlier incarnation to end.
 async fn read_tip(chain: &Arc<dyn Chain>) -> Result<LinkPoint, StoreFailure> {
     let chain = Arc::clone(chain);
-    spawn_blocking(move || chain.tip())
-        .await
-        .unwrap_or(Err(ChainError::Poisoned))
-        .map_err(StoreFailure)
+    on_disk(move || chain.tip()).await.map_err(StoreFailure)
 }
 
 /// Tells siblings where the chain is. One that is down asks when it is back.
@@ -162,40 +171,55 @@ fn announce(state: &State) {
 fn tell_head(state: &State) {
     if state.writing.is_none() {
         let _ = state.args.coordinator.head_read(state.head());
+    } else if state.setting_back {
+        let _ = state.args.coordinator.setting_back();
     }
 }
 
-/// Sets the chain back on a blocking thread. What waited for import was for the chain as it was.
+/// Sets the chain back. What waited for import was for the chain as it was.
 fn begin_set_back(myself: &ActorRef<ImporterMsg>, state: &mut State, order: SetBackOrder) {
     let SetBackOrder { height, kept, reply } = order;
     let (chain, coordinator) = (Arc::clone(&state.args.chain), state.args.coordinator.clone());
     let myself = myself.clone();
-    state.writing = Some(spawn_blocking(move || {
-        let span = tracing::info_span!("set_back", to = %height);
-        let work = AssertUnwindSafe(|| {
-            // Nobody may build on a head that is about to go.
-            let certain = || {
-                // One that is down starts with its gate closed.
-                let _ = coordinator.setting_back();
-            };
-            match set_back(&*chain, &kept, height, certain)? {
-                Ok(done) => Ok(Ok((done, chain.tip()?))),
-                Err(refused) => Ok(Err(refused)),
-            }
-        });
-        let result = span.in_scope(|| catch_unwind(work)).unwrap_or(Err(ChainError::Poisoned));
-        // Let go before it is told: after the message nobody waits for this thread.
-        drop((chain, coordinator));
-        // An importer that died meanwhile is followed by one that reads the head from the store.
-        let _ = myself.cast(ImporterMsg::WasSetBack { result, reply });
-    }));
+    let span = tracing::info_span!("set_back", to = %height);
+    state.setting_back = true;
+    let work = async move {
+        let looked_at = Arc::clone(&chain);
+        if let Err(refused) = on_disk(move || may_set_back(&*looked_at, &kept, height)).await? {
+            return Ok(Err(refused));
+        }
+        // Nobody may build on a head that is about to go. A coordinator that is down closes the
+        // gate before it starts; one that hangs does not. What it is asked next it answers when it
+        // has done this.
+        if coordinator.setting_back().is_ok() && coordinator.status().await.is_err() {
+            return Ok(Err(SetBackRefused::Produces));
+        }
+        on_disk(move || Ok(Ok((forget_above(&*chain, height)?, chain.tip()?)))).await
+    };
+    state.writing = Some(tokio::spawn(
+        async move {
+            // All of the chain is let go before it is told: after the message nobody waits.
+            let result = work.await;
+            // An importer that died meanwhile is followed by one that reads the head from the
+            // store.
+            let _ = myself.cast(ImporterMsg::WasSetBack { result, reply });
+        }
+        .instrument(span),
+    ));
+}
+
+/// Runs `work` on a blocking thread. A store that panics may have written anything.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ChainError> + Send + 'static,
+) -> Result<T, ChainError> {
+    spawn_blocking(work).await.unwrap_or(Err(ChainError::Poisoned))
 }
 
 fn was_set_back(
     state: &mut State,
     result: Result<Result<(SetBack, LinkPoint), SetBackRefused>, ChainError>,
 ) -> Result<Result<SetBack, SetBackRefused>, StoreFailure> {
-    state.writing = None;
+    (state.writing, state.setting_back) = (None, false);
     match result.map_err(StoreFailure)? {
         Ok((done, tip)) => {
             let SetBack { from, to } = done;

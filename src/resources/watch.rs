@@ -177,13 +177,14 @@ impl ResourceWatch {
         if self.disk.is_some() {
             // That it stands still while it is held says nothing of its speed.
             self.backlog = Backlog::default();
+            self.work = None;
         } else if let Some(takes) = self.backlog.look(now, waiting) {
             if takes > WORK_HIGH {
                 self.ahead = (self.ahead / 2).max(self.budget_max / WORK_LEAVES_PART);
             } else if takes < WORK_LOW {
                 self.ahead = self.ahead.max(1).saturating_mul(2).min(self.budget_max);
             }
-            let is_short = self.ahead < self.budget_max || takes > WORK_HIGH;
+            let is_short = self.ahead < self.budget_max && takes >= WORK_LOW || takes > WORK_HIGH;
             let seconds = (takes < Duration::MAX).then_some(takes.as_secs());
             self.work = is_short.then_some(Shortage::Work { blocks: waiting.blocks, seconds });
         }

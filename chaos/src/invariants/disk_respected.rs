@@ -16,24 +16,22 @@ const NAME: &str = "disk_respected";
 /// and a write of that moment is finished.
 const NOTICED_WITHIN: Duration = Duration::from_millis(1_200);
 
-/// For how long a blow may keep the monitor from looking: one that hangs is noticed and replaced
-/// within that. Unit: virtual time.
-const BLIND_MAX: Duration = Duration::from_secs(7);
-
 pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
     for full in facts.pressures.iter().filter(|pressure| pressure.of == Scarce::Disk) {
-        let (from, to) = (full.from + NOTICED_WITHIN, full.from + full.lasts);
-        let blind = events.iter().any(|stamped| {
-            let Event::Struck { child: Child::ResourceMonitor, .. } = stamped.event else {
-                return false;
-            };
-            stamped.at < to && stamped.at + BLIND_MAX > full.from
-        });
-        let written = events.iter().find(|stamped| {
-            matches!(stamped.event, Event::Appended { .. }) && stamped.at > from && stamped.at < to
-        });
-        if let Some(written) = written.filter(|_| !blind) {
-            return broken(NAME, written.at, format!("{:?} onto a full disk", written.event));
+        let mut noticed_from = full.from + NOTICED_WITHIN;
+        let mut down = false;
+        for Stamped { at, event } in events {
+            match event {
+                Event::Struck { child: Child::ResourceMonitor, .. } => down = true,
+                Event::Started { child, .. } if *child == Child::ResourceMonitor.id() => {
+                    down = false;
+                    noticed_from = noticed_from.max(*at + NOTICED_WITHIN);
+                }
+                Event::Appended { .. } if full.is_on(*at) && *at > noticed_from && !down => {
+                    return broken(NAME, *at, format!("{event:?} onto a full disk"));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())

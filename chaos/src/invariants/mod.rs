@@ -48,6 +48,8 @@ pub struct Facts {
     pub peak_bytes_max: u64,
     /// When the machine is short of something.
     pub pressures: Vec<Pressure>,
+    /// How far beyond its head the node downloads. Unit: blocks.
+    pub window: u64,
 }
 
 /// What a block is taken for before sizes are measured, and more than the blocks of the generated
@@ -70,7 +72,8 @@ impl Facts {
         let probes = 2 * plan.peers.len() as u64;
         let peak_bytes_max = plan.config.memory_bytes + (front + probes) * BLOCK_BYTES;
         let pressures = plan.pressures.clone();
-        Self { roles, start: plan.start, head, peak_bytes_max, pressures }
+        let window = plan.config.download.window_blocks;
+        Self { roles, start: plan.start, head, peak_bytes_max, pressures, window }
     }
 
     /// Whether a peer sends what no honest peer can have.

@@ -6,7 +6,9 @@
 //! are at work. A range whose request is gone and that still counts as asked for is lost, and so
 //! is one whose verdict or import never comes.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+use alys_sync::types::{Height, HeightRange};
 
 use super::{Broken, Facts, broken};
 use crate::{
@@ -36,22 +38,33 @@ impl Since {
 }
 
 pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
-    let mut open = 0_usize;
+    // Those that only look how high a chain is, or which one, are not of the window.
+    let is_probe = |range: HeightRange, head: Height| {
+        let single = range.count() == 1;
+        single
+            && (range.start() == Height::new(1)
+                || range.start() > head.saturating_add(facts.window))
+    };
+    let (mut open, mut head) = (BTreeSet::new(), facts.start);
+    let mut shown = (0, 0);
     let (mut gone, mut idle) = (Since::default(), Since::default());
     // A blow is news until the one who got it is back.
     let mut quiet_from = Duration::ZERO;
-    let mut down = 0_usize;
+    let mut down = BTreeSet::new();
     for Stamped { at, event } in events {
         match event {
-            Event::Asked { .. } => open += 1,
-            Event::ReplyOver { .. } => open = open.saturating_sub(1),
-            Event::Struck { .. } => {
-                down += 1;
+            Event::Asked { request, range, .. } if !is_probe(*range, head) => {
+                open.insert(*request);
+            }
+            Event::ReplyOver { request, .. } => drop(open.remove(request)),
+            Event::Appended { last, .. } => head = *last,
+            Event::Struck { child, incarnation, .. } => {
+                down.insert((child.id(), *incarnation));
                 quiet_from = *at + AFTERMATH;
             }
             Event::Exited { .. } => quiet_from = *at + AFTERMATH,
-            Event::Started { incarnation, .. } => {
-                down = down.saturating_sub(usize::from(*incarnation > 1));
+            Event::Started { child, incarnation } => {
+                down.retain(|(id, before)| id != child || before >= incarnation);
                 quiet_from = *at + AFTERMATH;
             }
             Event::ShuttingDown { .. } => return Ok(()),
@@ -62,15 +75,18 @@ pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
                 *at < pressure.from + pressure.lasts + AFTERMATH
             }
         });
-        if down > 0 || *at < quiet_from || full {
+        if !down.is_empty() || *at < quiet_from || full {
             (gone, idle) = Default::default();
             continue;
         }
         match event {
             Event::Window { requests, verifying, importing } => {
-                if gone.look(*at, *requests > open) > WRONG_MAX {
-                    let what = format!("{requests} requests under way, and {open} are open");
+                if gone.look(*at, *requests > open.len()) > WRONG_MAX {
+                    let what = format!("{requests} requests under way, open are {open:?}");
                     return broken(NAME, *at, what);
+                }
+                if std::mem::replace(&mut shown, (*verifying, *importing)) != shown {
+                    idle = Since::default();
                 }
                 if idle.look(*at, verifying + importing > 0) > WRONG_MAX {
                     let what = format!(
@@ -81,7 +97,7 @@ pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
                 }
             }
             // It is worked on.
-            Event::Appended { .. } | Event::Delivered { .. } => idle = Since::default(),
+            Event::Appended { .. } => idle = Since::default(),
             _ => {}
         }
     }

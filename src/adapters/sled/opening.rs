@@ -13,7 +13,7 @@ use super::{
     database::{Database, IndexError},
     index::{Entry, Identity, Index},
     open_error::BlockDamage,
-    quarantine,
+    quarantine::{self, Room},
     segments::{
         HEADER_BYTES, Location, RECORD_HEADER_BYTES, SegmentError, SegmentLimits, SegmentReader,
         SegmentWriter,
@@ -208,9 +208,12 @@ impl<'a> Opening<'a> {
                 TailError::Segment(error) => self.segment_error(error),
             })?;
         }
-        let recovering = index.is_recovering().map_err(failed)?;
-        if recovering {
-            let moved = quarantine::move_behind(self.dir, &self.blocks_dir, &tail.location)?;
+        let recovering = index.recovering_from().map_err(failed)?;
+        if let Some(from) = recovering {
+            // From genesis on an index is made anew.
+            let anew = from.height == Height::GENESIS;
+            let room = if anew { Room::ForAll } else { Room::Limited };
+            let moved = quarantine::move_behind(self.dir, &self.blocks_dir, &tail.location, room)?;
             if let Some(recovery) = &mut recovery {
                 (recovery.to, recovery.quarantine) = (tail.head.block_ref(), moved);
             } else if let Some(moved) = moved {
@@ -228,11 +231,11 @@ impl<'a> Opening<'a> {
         if cutting {
             index.end_cut().map_err(failed)?;
         }
-        if recovering {
+        if recovering.is_some() {
             index.end_recovery().map_err(failed)?;
         }
         // What was cut on purpose was not left by a crash.
-        if !cutting && !recovering {
+        if !cutting && recovering.is_none() {
             tail.report(head.height, cut);
         }
         Ok(Opened { head: tail.head, index, reader, writer, oldest, recovery })

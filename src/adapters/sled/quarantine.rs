@@ -2,7 +2,8 @@
 //!
 //! A file that lies behind as a whole is moved, the rest of the file with the head is copied before
 //! it is cut. All of it can be downloaded again, so its size is limited, and what does not fit is
-//! gone. Begun again after a crash, it goes on with what is left.
+//! gone, unless an index is made anew: then all of it may be good. Begun again after a crash, it
+//! goes on with what is left.
 
 use std::{
     fs::{self, File},
@@ -13,14 +14,23 @@ use std::{
 use super::{OpenError, data_dir::sync_dir, segments::Location};
 use crate::checkpoint::Quarantine;
 
-/// What all quarantines of a directory may hold. Unit: bytes. Source: four segment files, so one
-/// damaged file with what came after it fits. Too low: what could tell what happened is gone. Too
-/// high: a disk that fails again and again fills itself.
+/// What all quarantines of a directory may hold of what a recovery gives up. Unit: bytes. Source:
+/// four segment files, so one damaged file with what came after it fits. Too low: what could tell
+/// what happened is gone. Too high: a disk that fails again and again fills itself.
 const QUARANTINE_BYTES_MAX: u64 = 1 << 30;
 
 /// Quarantines in one directory. Unit: directories. Too low: an old disk has nowhere to put the
 /// next. Too high: a search for a free name.
 const QUARANTINES_MAX: u32 = 9_999;
+
+/// How much a quarantine takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// As much as [`QUARANTINE_BYTES_MAX`] leaves: what does not fit is gone.
+    Limited,
+    /// All there is: behind a block that is damaged there may be any number of good ones.
+    ForAll,
+}
 
 /// Moves everything behind `last` out of the segment files in `blocks` into a new quarantine in
 /// `dir`, durably. `None` if there is nothing.
@@ -31,6 +41,7 @@ pub(super) fn move_behind(
     dir: &Path,
     blocks: &Path,
     last: &Location,
+    room: Room,
 ) -> Result<Option<Quarantine>, OpenError> {
     let head_file = blocks.join(segment_name(last.segment));
     let length = fs::metadata(&head_file).map_err(OpenError::io("inspecting", &head_file))?.len();
@@ -41,7 +52,10 @@ pub(super) fn move_behind(
     }
     let quarantines = dir.join("quarantine");
     make_dir(&quarantines, dir)?;
-    let mut room = QUARANTINE_BYTES_MAX.saturating_sub(bytes_in(&quarantines)?);
+    let mut room = match room {
+        Room::Limited => QUARANTINE_BYTES_MAX.saturating_sub(bytes_in(&quarantines)?),
+        Room::ForAll => u64::MAX,
+    };
     let target = free_dir(&quarantines)?;
     make_dir(&target, &quarantines)?;
     let (mut kept, mut dropped) = (0_u64, 0_u64);
@@ -72,7 +86,7 @@ pub(super) fn move_behind(
 }
 
 /// Moves the index out of `dir` into a new quarantine, durably, and says where it is. `None` if
-/// there is no index. It is moved whatever its size: that takes no room.
+/// there is no index. It is moved whatever its size, in place of the one that was moved before.
 ///
 /// # Errors
 /// [`OpenError::Io`]; it is still where it was, or moved.
@@ -88,7 +102,19 @@ pub(super) fn move_index(dir: &Path, index: &Path) -> Result<Option<PathBuf>, Op
     fs::rename(index, &to).map_err(OpenError::io("moving", index))?;
     sync_dir(&target)?;
     sync_dir(dir)?;
+    remove_older_indexes(&quarantines, &to)?;
     Ok(Some(to))
+}
+
+fn remove_older_indexes(quarantines: &Path, newest: &Path) -> Result<(), OpenError> {
+    let listing = || OpenError::io("listing", quarantines);
+    for found in fs::read_dir(quarantines).map_err(listing())? {
+        let older = found.map_err(listing())?.path().join("index");
+        if older != newest && older.is_dir() {
+            fs::remove_dir_all(&older).map_err(OpenError::io("removing", &older))?;
+        }
+    }
+    Ok(())
 }
 
 fn segment_name(number: u32) -> String {
@@ -142,17 +168,20 @@ fn free_dir(quarantines: &Path) -> Result<PathBuf, OpenError> {
     })
 }
 
-/// What all quarantines hold, at any depth. Unit: bytes.
+/// What all quarantines hold of blocks. Unit: bytes.
 fn bytes_in(quarantines: &Path) -> Result<u64, OpenError> {
     let mut bytes = 0_u64;
     let listing = || OpenError::io("listing", quarantines);
-    for found in fs::read_dir(quarantines).map_err(listing())? {
-        let found = found.map_err(listing())?;
-        let length = match found.metadata().map_err(listing())? {
-            meta if meta.is_dir() => bytes_in(&found.path())?,
-            meta => meta.len(),
-        };
-        bytes = bytes.saturating_add(length);
+    for dir in fs::read_dir(quarantines).map_err(listing())? {
+        let dir = dir.map_err(listing())?;
+        if !dir.file_type().map_err(listing())?.is_dir() {
+            continue;
+        }
+        for found in fs::read_dir(dir.path()).map_err(listing())? {
+            let found = found.and_then(|found| found.metadata()).map_err(listing())?;
+            // An index that was moved is a directory, and counts for itself.
+            bytes = bytes.saturating_add(if found.is_file() { found.len() } else { 0 });
+        }
     }
     Ok(bytes)
 }

@@ -245,7 +245,7 @@ impl Adaptive {
         share.max(best.load.delivers_in(SHORTEST_SHARE).unwrap_or(u64::MAX))
     }
 
-    /// Who has nothing to do and would have `range` much earlier than who drips it.
+    /// Who has nothing to do and would have `range` before who drips it sends the next block.
     fn hedge_a_drip(
         &self,
         now: Duration,

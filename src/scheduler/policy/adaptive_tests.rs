@@ -368,3 +368,23 @@ fn front_that_is_dripped_is_asked_of_a_peer_that_has_nothing_to_do() {
     desk.peers.get_mut(&peer(2)).unwrap().requests = 1;
     assert_eq!(hedge(&mut desk, Some(2_600 * MS)), None, "nobody is idle");
 }
+
+#[test]
+fn peer_that_fell_silent_is_asked_ever_less_until_it_delivers() {
+    let mut desk = Desk::new(Settings::default(), 100_000);
+    desk.join_measured(1, 100, 100 * MS);
+    let pause = |desk: &mut Desk| {
+        desk.policy.was_late(desk.now, peer(1));
+        let since = desk.now;
+        while desk.ask().is_none() {
+            desk.now += 100 * MS;
+        }
+        (desk.now - since).as_secs()
+    };
+    let pauses: Vec<_> = (0..6).map(|_| pause(&mut desk)).collect();
+    assert_eq!(pauses, [1, 2, 4, 8, 15, 15]);
+    let (request, blocks, bytes, waited) = (RequestId(1), 2, 2_000, 100 * MS);
+    let piece = ArrivedPiece { request, peer: peer(1), blocks, bytes, got: blocks, waited };
+    desk.policy.arrived(desk.now, &piece);
+    assert_eq!(pause(&mut desk), 1);
+}

@@ -4,7 +4,7 @@
 //! asked for the same blocks, and whoever delivers first has them; the other request is given up,
 //! which is no fault of its peer. How long is too long follows from how long replies take here. A
 //! peer that drips its blocks never stalls: there the question is whether one with nothing to do
-//! would have all of them much earlier.
+//! would have all of them before the next drop.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -34,10 +34,6 @@ const LATE_PERCENT: usize = 95;
 
 /// A wait is too long at this many times the quantile: what is late may still come.
 const LATE_FACTOR: u32 = 2;
-
-/// What a peer drips is asked of another that is so many times earlier. Too low: a link that is a
-/// little slower is used in vain. Too high: everybody waits for one who drips.
-const DRIP_FACTOR: u32 = 4;
 
 /// A drip that is over within that is waited for. Unit: time. Too low: the ends of requests over
 /// slow links come twice. Too high: each drip costs so much.
@@ -78,11 +74,10 @@ impl Hedging {
     }
 
     /// Whether a front of `blocks` may be asked again whose peer needs `pace` for each, of one that
-    /// would have all of them within `elsewhere`.
+    /// would have all of them within `elsewhere`: before the next drop, which would end the race.
     pub(super) fn is_dripped(&self, pace: Duration, blocks: u64, elsewhere: Duration) -> bool {
         let rest = pace.saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX));
-        let earlier = elsewhere.saturating_mul(DRIP_FACTOR).max(DRIP_MIN);
-        self.may_send(blocks) && rest > earlier
+        self.may_send(blocks) && pace > elsewhere && rest > DRIP_MIN
     }
 
     fn may_send(&self, blocks: u64) -> bool {
@@ -134,7 +129,8 @@ mod tests {
     fn drip_is_noticed_by_how_much_earlier_another_would_be() {
         let hedging = after([MS; SAMPLES_MIN]);
         assert!(hedging.is_dripped(2_600 * MS, 16, 500 * MS), "41 s against half a second");
-        assert!(!hedging.is_dripped(2_600 * MS, 16, 11_000 * MS), "that is how it is here");
+        assert!(!hedging.is_dripped(2_600 * MS, 16, 2_700 * MS), "that is how it is here");
+        assert!(!hedging.is_dripped(150 * MS, 32, 300 * MS), "the next drop would be first");
         assert!(!hedging.is_dripped(50 * MS, 16, 10 * MS), "it is there soon");
         assert!(!hedging.is_dripped(2_600 * MS, HEDGED_AT_FIRST + 100, MS), "too much at once");
     }

@@ -53,8 +53,8 @@ pub(super) struct PeerLoad {
     proven: bool,
     failures: u32,
     failed_at: Option<Duration>,
-    /// How often another was quicker before it had delivered anything.
-    late_unproven: u32,
+    /// How often in a row another was quicker, without that it delivered anything in between.
+    late_in_row: u32,
     paused_until: Duration,
     lacks: Option<(Height, Duration)>,
     rate: PeerRate,
@@ -70,7 +70,7 @@ impl PeerLoad {
             proven: false,
             failures: 0,
             failed_at: None,
-            late_unproven: 0,
+            late_in_row: 0,
             paused_until: Duration::ZERO,
             lacks: None,
             rate: PeerRate::default(),
@@ -219,7 +219,7 @@ impl PeerLoad {
     fn is_proven_now(&mut self) {
         self.proven = true;
         self.failures = 0;
-        self.late_unproven = 0;
+        self.late_in_row = 0;
     }
 
     fn pause(&mut self, now: Duration, pause: Duration) {
@@ -240,13 +240,10 @@ impl PeerLoad {
     }
 
     /// Another peer was asked for the same later, and was first: ask it for no more for a moment;
-    /// for longer each time if it never delivered anything.
+    /// for longer each time until it delivers something.
     pub(super) fn was_late(&mut self, now: Duration) {
-        let pause =
-            PAUSE_LATE.saturating_mul(1 << self.late_unproven.min(16)).min(ASK_AGAIN.longest);
-        if !self.proven {
-            self.late_unproven += 1;
-        }
+        let pause = PAUSE_LATE.saturating_mul(1 << self.late_in_row.min(16)).min(ASK_AGAIN.longest);
+        self.late_in_row += 1;
         self.pause(now, pause);
     }
 

@@ -40,12 +40,12 @@ impl Index {
         self.database.make_durable()
     }
 
-    /// Whether a recovery was begun and not ended.
+    /// The block that a recovery goes on from, if one was begun and not ended.
     ///
     /// # Errors
     /// [`IndexError::BadRecord`], [`IndexError::Io`], [`IndexError::Damaged`].
-    pub(in super::super) fn is_recovering(&self) -> Result<bool, IndexError> {
-        Ok(self.find::<BlockRef>(RECOVERING)?.is_some())
+    pub(in super::super) fn recovering_from(&self) -> Result<Option<BlockRef>, IndexError> {
+        self.find(RECOVERING)
     }
 
     /// Notes that what did not follow the head is in the quarantine, durably.

@@ -104,7 +104,7 @@ impl SegmentReader {
         let path = segment_path(&self.dir, segment);
         let file = match self.open(segment, &path) {
             Ok(file) => file,
-            Err(error) => return Found::unless_io(error),
+            Err(error) => return Found::unless_unreadable(error),
         };
         let length = file.metadata().map_err(SegmentError::io("inspecting", &path))?.len();
         if length == offset {
@@ -121,7 +121,7 @@ impl SegmentReader {
                 .into_iter()
                 .next()
                 .map_or(Found::Torn, |block| Found::Whole(location, block))),
-            Err(error) => Found::unless_io(error),
+            Err(error) => Found::unless_unreadable(error),
         }
     }
 
@@ -218,12 +218,12 @@ impl Found {
         }
     }
 
-    fn unless_io(error: SegmentError) -> Result<Self, SegmentError> {
+    fn unless_unreadable(error: SegmentError) -> Result<Self, SegmentError> {
         match error {
-            SegmentError::Io { .. } => Err(error),
+            // A later release knows what to do with its files.
+            SegmentError::Io { .. } | SegmentError::OtherVersion { .. } => Err(error),
             SegmentError::Missing { .. }
             | SegmentError::BadHeader { .. }
-            | SegmentError::OtherVersion { .. }
             | SegmentError::Cut { .. }
             | SegmentError::BadLength { .. }
             | SegmentError::BadChecksum { .. }
