@@ -40,10 +40,9 @@ impl Since {
 pub(super) fn check(facts: &Facts, events: &[Stamped]) -> Result<(), Broken> {
     // Those that only look how high a chain is, or which one, are not of the window.
     let is_probe = |range: HeightRange, head: Height| {
-        let single = range.count() == 1;
-        single
-            && (range.start() == Height::new(1)
-                || range.start() > head.saturating_add(facts.window))
+        let which_chain = range.start() == Height::new(1) && head > Height::GENESIS;
+        let how_high = range.start() > head.saturating_add(facts.window);
+        range.count() == 1 && (which_chain || how_high)
     };
     let (mut open, mut head) = (BTreeSet::new(), facts.start);
     let mut shown = (0, 0);
