@@ -131,9 +131,9 @@ impl Actor for BlockImporter {
         if state.writing.is_some() {
             return Ok(());
         }
-        // It makes room, so it needs none.
         // Who no longer waits for it may have decided otherwise.
         state.orders.retain(|order| !order.reply.is_closed());
+        // It makes room, so it needs none.
         if let Some(order) = state.orders.pop_front() {
             begin_set_back(&myself, state, order);
         } else if state.args.gate.is_open() {

@@ -1,4 +1,7 @@
-use std::sync::mpsc;
+use std::sync::{
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -22,6 +25,8 @@ struct World {
     child: ChildHandle<ImporterMsg>,
     scheduler: Recorded<SchedulerMsg>,
     coordinator: Recorded<CoordinatorMsg>,
+    /// Whether the coordinator answers nothing.
+    silent: Arc<AtomicBool>,
     checkpoints: Recorded<CheckpointMsg>,
     gate: ImportGate,
     tree: SupervisorHandle,
@@ -35,12 +40,18 @@ fn io_error() -> ChainError {
     ChainError::Io { action: "writing".to_owned(), source: std::io::Error::other("disk full") }
 }
 
-/// A coordinator that answers what it is asked; all else comes out again.
-fn answering(mut told: UnboundedReceiver<CoordinatorMsg>) -> UnboundedReceiver<CoordinatorMsg> {
+/// A coordinator that answers what it is asked unless it is `silent`; all else comes out again.
+fn answering(
+    mut told: UnboundedReceiver<CoordinatorMsg>,
+    silent: Arc<AtomicBool>,
+) -> UnboundedReceiver<CoordinatorMsg> {
     let (rest, comes_out) = unbounded_channel();
     tokio::spawn(async move {
         while let Some(message) = told.recv().await {
             if let CoordinatorMsg::ReadStatus { reply } = message {
+                if silent.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let genesis = blocks().genesis.root();
                 let head = BlockRef { height: h(0), root: genesis };
                 reply.send(SyncStatus::at_start(genesis, head)).unwrap();
@@ -78,8 +89,9 @@ impl World {
         let importer = ChildSpec::new(&child, move || (BlockImporter, args.clone()));
         let tree = tree(siblings.into_iter().chain([importer])).await;
         let importer = ImporterHandle::new(child.clone());
-        coordinator.told = answering(coordinator.told);
-        Self { chain, importer, child, scheduler, coordinator, checkpoints, gate, tree }
+        let silent = Arc::<AtomicBool>::default();
+        coordinator.told = answering(coordinator.told, Arc::clone(&silent));
+        Self { silent, chain, importer, child, scheduler, coordinator, checkpoints, gate, tree }
     }
 
     fn import(&self, first: u64, last: u64) {
@@ -330,6 +342,19 @@ async fn checkpoint_above_the_head_or_of_another_block_is_refused_and_import_goe
     }
     // A coordinator that asked for the head meanwhile was told to wait for the end of it.
     assert_eq!(heads, 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_set_back_while_production_cannot_be_stopped() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    world.silent.store(true, Ordering::Relaxed);
+    let refused = world.set_back(2).await.unwrap().unwrap_err();
+    assert!(matches!(refused, RecoverError::Refused(SetBackRefused::Produces)), "{refused:?}");
+    assert_eq!(world.chain.head(), blocks().at(6).block_ref());
+    world.silent.store(false, Ordering::Relaxed);
+    assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
 }
 
 #[tokio::test(start_paused = true)]
