@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::exit::{ChildError, ChildExit};
 use crate::handle::{Address, Slot};
+use crate::policy::Heartbeat;
 use crate::report::{Report, Reports};
 use crate::spec::{ChildSpec, Watch};
 use crate::vital::Vital;
@@ -207,22 +208,27 @@ pub(crate) fn unsettled(children: &[ChildSpec]) -> Vec<&'static str> {
     ids
 }
 
-/// Asks an incarnation for a sign of life after a pause; whether one came in time. Never comes back
-/// if the incarnation has ended, which is told in another way.
+/// Asks an incarnation for a sign of life; whether one came in time. Looks for it at the pace of
+/// the heartbeat. Never comes back if the incarnation has ended, which is told in another way.
 pub(crate) async fn sign_of_life(watch: &Watch, live: &Live) -> bool {
-    sleep(watch.heartbeat.every).await;
-    let (vital, answered) = Vital::ask();
+    let Heartbeat { every, within } = watch.heartbeat;
+    let (vital, question) = Vital::ask();
     (watch.send)(&live.cell, vital);
-    match timeout(watch.heartbeat.within, answered).await {
-        Ok(Ok(())) => true,
-        // The question was dropped: by an actor that ended, or by one that handles its messages
-        // and does not answer them.
-        Ok(Err(_)) => match timeout(watch.heartbeat.within, live.ended()).await {
-            Ok(()) => std::future::pending().await,
-            Err(_) => false,
-        },
-        Err(_) => false,
+    let mut left = within;
+    while !left.is_zero() {
+        let pause = every.min(left);
+        sleep(pause).await;
+        if question.is_answered() {
+            return true;
+        }
+        left -= pause;
     }
+    // The question was dropped: by an actor that ended, or by one that handles its messages and
+    // does not answer them.
+    if question.is_dropped() && timeout(within, live.ended()).await.is_ok() {
+        std::future::pending().await
+    }
+    false
 }
 
 /// Tells everyone who sends to these children, here and below, that none will come back.

@@ -14,7 +14,7 @@
 //! its mailbox, as its [`Heartbeat`] says: without an answer in time it is reported as
 //! [`Report::Hung`], killed and restarted. One that hangs while it is to stop is killed when its
 //! grace is over. One that blocks its thread cannot be killed, is reported as [`Report::Stuck`],
-//! and is awaited.
+//! and is awaited; timers and sockets go on meanwhile where the runtime has another thread.
 //!
 //! **Invariants**, under any failure including a supervisor killed from outside:
 //! - two incarnations of a child never overlap, `pre_start` included;
@@ -93,6 +93,7 @@
 //! ```
 
 mod actor;
+mod clockwork;
 mod decision;
 mod exit;
 mod handle;

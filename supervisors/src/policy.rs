@@ -32,12 +32,11 @@ pub struct Intensity {
     pub within: Duration,
 }
 
-/// How a child is asked for signs of life. At most one question is open at a time: the next one is
-/// sent `every` after the answer.
+/// How a child is asked for signs of life. At most one question is open at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// From an answer, or the start, to the next question. Too low: idle work. Too high: a child
-    /// that hangs is noticed that much later.
+    /// From one question to the next, unless the answer takes longer: it is looked for at this
+    /// pace. Too low: idle work. Too high: a child that hangs is noticed that much later.
     pub every: Duration,
     /// The time to answer; one that takes longer hangs. Too low: a busy machine kills healthy
     /// children. Too high: a child that hangs is noticed late.

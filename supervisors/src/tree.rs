@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::actor::SupervisorLauncher;
+use crate::clockwork::Clockwork;
 use crate::exit::{ChildExit, ShutdownError, StartError, SupervisorExit};
 use crate::handle::{CallError, ChildHandle};
 use crate::incarnation::{KILL_PATIENCE, Launch as _, close, launch, unsettled};
@@ -42,10 +43,12 @@ impl Supervisor {
             }
         };
         let (ended, end) = watch::channel(None);
+        let clockwork = if watches(&root) { Clockwork::start() } else { None };
         let weak = Arc::downgrade(&launcher);
         let tree = SupervisorHandle { handle, launcher: weak, reports: reports.clone(), end };
         tokio::spawn(async move {
             newborn.attend(&root).await;
+            drop(clockwork);
             let exit = launcher.outcome().unwrap_or(SupervisorExit::Lost);
             close(slice::from_ref(&root));
             // Who waits for the end may rely on nothing of the tree being held by it any more.
@@ -55,6 +58,11 @@ impl Supervisor {
         });
         Ok(tree)
     }
+}
+
+/// Whether any child, here or below, is asked for signs of life.
+fn watches(child: &ChildSpec) -> bool {
+    child.watch.is_some() || child.launcher.children().iter().any(watches)
 }
 
 fn start_error(exit: &ChildExit) -> StartError {

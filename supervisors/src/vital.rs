@@ -26,9 +26,10 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ractor::{ActorCell, Message};
-use tokio::sync::oneshot;
 
 /// How a child is struck down from inside one of its handlers, for operators and chaos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +51,7 @@ pub struct StruckDown;
 pub struct Vital(Order);
 
 enum Order {
-    Answer(oneshot::Sender<()>),
+    Answer(Arc<AtomicBool>),
     Suffer(Strike),
 }
 
@@ -65,9 +66,9 @@ impl fmt::Debug for Vital {
 
 impl Vital {
     /// The supervisor asks whether the child answers.
-    pub(crate) fn ask() -> (Self, oneshot::Receiver<()>) {
-        let (answer, answered) = oneshot::channel();
-        (Self(Order::Answer(answer)), answered)
+    pub(crate) fn ask() -> (Self, Question) {
+        let answered = Arc::new(AtomicBool::new(false));
+        (Self(Order::Answer(Arc::clone(&answered))), Question { answered })
     }
 
     pub(crate) fn strike(strike: Strike) -> Self {
@@ -83,15 +84,33 @@ impl Vital {
     /// When the child is told to.
     pub async fn obey(self) -> Result<(), StruckDown> {
         match self.0 {
-            Order::Answer(answer) => {
-                // A supervisor that no longer waits has decided already.
-                let _ = answer.send(());
+            Order::Answer(answered) => {
+                answered.store(true, Ordering::Release);
                 Ok(())
             }
             Order::Suffer(Strike::Panic) => panic!("{StruckDown}"),
             Order::Suffer(Strike::Fail) => Err(StruckDown),
             Order::Suffer(Strike::Hang) => std::future::pending().await,
         }
+    }
+}
+
+/// What the supervisor holds of a question. To be looked at: an answer wakes nobody. A task that a
+/// child woke just before it blocked its thread would wait for that thread, in tokio; so whoever
+/// finds out that a child hangs must not be woken by it.
+#[derive(Debug)]
+pub(crate) struct Question {
+    answered: Arc<AtomicBool>,
+}
+
+impl Question {
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody can answer it any more.
+    pub(crate) fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.answered) == 1
     }
 }
 

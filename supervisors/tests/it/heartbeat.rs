@@ -1,6 +1,5 @@
 //! Children that hang, and those that are struck down on purpose.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use supervisors::{
@@ -8,11 +7,10 @@ use supervisors::{
     ReportStream, SendError, Strategy, Strike, StruckDown, Supervisor, SupervisorExit,
     SupervisorHandle,
 };
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::probe::{
-    AMPLE, GRACE, HEARTBEAT, Journal, Probe, ProbeMsg, SECOND, Start, echo, ms, root, until,
+    AMPLE, Block, GRACE, HEARTBEAT, Journal, Probe, ProbeMsg, SECOND, Start, echo, ms, root, until,
     until_exited, until_started, watched,
 };
 
@@ -153,29 +151,40 @@ async fn nothing_is_asked_any_more_once_the_tree_has_ended() {
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 }
 
-/// Real time: a thread that is blocked lets no virtual time pass.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn child_that_blocks_its_thread_is_told_as_hung_then_stuck_and_comes_back_when_it_lets_go() {
+/// A child that blocks its thread as `msg` has it is told as hung, then as stuck, and is back when
+/// the thread is free. Real time: a thread that is blocked lets no virtual time pass.
+async fn block_and_let_go(msg: impl FnOnce(Block) -> ProbeMsg) {
     let journal = Journal::default();
     let probe = Probe::new("a", &journal);
     let handle = probe.handle();
-    let quick = Heartbeat { every: ms(20), within: ms(200) };
+    let quick = Heartbeat { every: ms(50), within: SECOND };
     let spec = ChildSpec::watched(&handle, quick, move || (probe.clone(), ()));
     let tree = Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)).await.unwrap();
     let mut reports = tree.reports();
-    let (entered, inside) = oneshot::channel();
-    let (let_go, blocked) = mpsc::channel();
-    handle.cast(ProbeMsg::Block { entered, until: blocked }).unwrap();
+    let (block, inside, let_go) = Block::new();
+    handle.cast(msg(block)).unwrap();
     inside.await.unwrap();
     let stuck = until(&mut reports, |report| {
         assert!(!matches!(report, Report::Started { .. }), "two incarnations at once");
         let Report::Stuck { incarnation, .. } = report else { return None };
         Some(*incarnation)
     });
-    assert_eq!(timeout(10 * SECOND, stuck).await.unwrap(), 1);
+    assert_eq!(timeout(30 * SECOND, stuck).await.expect("told as stuck"), 1);
     assert_eq!(handle.cast(ProbeMsg::Quit), Err(SendError::Restarting));
     let_go.send(()).unwrap();
     until_started(&mut reports, "a", 2).await;
     assert_eq!(echo(&handle).await, Ok(2));
     tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn child_that_blocks_its_thread_is_told_as_hung_then_stuck_and_comes_back_when_it_lets_go() {
+    block_and_let_go(ProbeMsg::Block).await;
+}
+
+/// Whom a task wakes just before it blocks its thread, tokio leaves waiting for that thread; and a
+/// thread that was woken by a timer is the one that all timers wait for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn child_that_blocks_its_thread_right_after_an_answer_is_told_as_well() {
+    block_and_let_go(ProbeMsg::BlockOnceAsked).await;
 }

@@ -22,16 +22,44 @@ pub(crate) fn ms(n: u64) -> Duration {
 
 pub(crate) enum ProbeMsg {
     Panic,
-    Fail { code: u32 },
+    Fail {
+        code: u32,
+    },
     Hang,
-    Block { entered: oneshot::Sender<()>, until: mpsc::Receiver<()> },
+    Block(Block),
+    /// To block in the same breath in which the next question is answered.
+    BlockOnceAsked(Block),
     Quit,
     StopParent,
     UnlinkAndQuit,
     QuitWithBomb,
-    Echo { reply: RpcReplyPort<u64> },
-    Hold { reply: RpcReplyPort<u64> },
+    Echo {
+        reply: RpcReplyPort<u64>,
+    },
+    Hold {
+        reply: RpcReplyPort<u64>,
+    },
     Vital(Vital),
+}
+
+/// Blocks the thread that handles it.
+pub(crate) struct Block {
+    entered: oneshot::Sender<()>,
+    until: mpsc::Receiver<()>,
+}
+
+impl Block {
+    /// With what tells that the thread is blocked, and what lets it go.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<()>, mpsc::Sender<()>) {
+        let (entered, inside) = oneshot::channel();
+        let (let_go, until) = mpsc::channel();
+        (Self { entered, until }, inside, let_go)
+    }
+
+    fn block(self) {
+        self.entered.send(()).unwrap();
+        self.until.recv().unwrap();
+    }
 }
 
 impl From<Vital> for ProbeMsg {
@@ -126,6 +154,7 @@ pub(crate) struct ProbeState {
     start: u64,
     held: Vec<RpcReplyPort<u64>>,
     bomb: Option<Bomb>,
+    block: Option<Block>,
     _alive: Alive,
 }
 
@@ -147,7 +176,7 @@ impl Actor for Probe {
             Start::Hang => std::future::pending().await,
         }
         self.journal.write(format!("{} up", self.id));
-        Ok(ProbeState { start, held: Vec::new(), bomb: None, _alive: alive })
+        Ok(ProbeState { start, held: Vec::new(), bomb: None, block: None, _alive: alive })
     }
 
     async fn post_start(
@@ -171,10 +200,8 @@ impl Actor for Probe {
             ProbeMsg::Panic => panic!("panics in a handler"),
             ProbeMsg::Fail { code } => return Err(Box::new(ProbeError { code })),
             ProbeMsg::Hang => std::future::pending().await,
-            ProbeMsg::Block { entered, until } => {
-                entered.send(()).unwrap();
-                until.recv().unwrap();
-            }
+            ProbeMsg::Block(block) => block.block(),
+            ProbeMsg::BlockOnceAsked(block) => state.block = Some(block),
             ProbeMsg::Quit => myself.stop(None),
             ProbeMsg::StopParent => myself.try_get_supervisor().unwrap().stop(None),
             ProbeMsg::QuitWithBomb => {
@@ -187,7 +214,12 @@ impl Actor for Probe {
             }
             ProbeMsg::Echo { reply } => reply.send(state.start)?,
             ProbeMsg::Hold { reply } => state.held.push(reply),
-            ProbeMsg::Vital(vital) => vital.obey().await?,
+            ProbeMsg::Vital(vital) => {
+                vital.obey().await?;
+                if let Some(block) = state.block.take() {
+                    block.block();
+                }
+            }
         }
         Ok(())
     }

@@ -1,18 +1,17 @@
 //! How trees begin and end.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use supervisors::{
     CallError, ChildExit, Directive, Report, SendError, ShutdownError, StartError, Strategy,
     Supervisor, SupervisorExit,
 };
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::probe::{
-    AMPLE, GRACE, Journal, Probe, ProbeError, ProbeMsg, SECOND, Start, child, echo, ms, root,
-    slow_backoff, until_scheduled,
+    AMPLE, Block, GRACE, Journal, Probe, ProbeError, ProbeMsg, SECOND, Start, child, echo, ms,
+    root, slow_backoff, until_scheduled,
 };
 
 #[tokio::test(start_paused = true)]
@@ -83,13 +82,12 @@ async fn a_child_that_blocks_its_thread_is_named_and_its_end_awaited() {
     let journal = Journal::default();
     let (a, spec) = child("a", &journal);
     let tree = Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)).await.unwrap();
-    let (unblock, until) = mpsc::channel();
-    let (entered, blocks) = oneshot::channel();
-    a.cast(ProbeMsg::Block { entered, until }).unwrap();
-    blocks.await.unwrap();
+    let (block, inside, let_go) = Block::new();
+    a.cast(ProbeMsg::Block(block)).unwrap();
+    inside.await.unwrap();
     let outcome = tree.shutdown(ms(0)).await;
     assert_eq!(outcome, Err(ShutdownError::StillRunning { children: vec!["a"] }));
-    unblock.send(()).unwrap();
+    let_go.send(()).unwrap();
     tree.wait().await;
     assert_eq!(journal.take().last().map(String::as_str), Some("a gone"));
 }
