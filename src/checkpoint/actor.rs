@@ -110,11 +110,15 @@ impl Actor for CheckpointStore {
             CheckpointMsg::SetBack { head } => {
                 state.asked = state.asked.min(head);
                 state.made = state.made.min(head);
+                state.work.push_back(Work::SetBack);
                 tell(state);
             }
             CheckpointMsg::HeadMoved { head } => {
                 // Who was down when the chain was set back has not heard of it.
-                state.asked = state.asked.min(head);
+                if head < state.asked {
+                    state.asked = head;
+                    state.work.push_back(Work::SetBack);
+                }
                 if let Some(height) = due(state.asked, head, state.args.settings.interval_blocks) {
                     state.asked = height;
                     state.work.push_back(Work::Periodic(height));

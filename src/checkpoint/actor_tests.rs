@@ -436,12 +436,27 @@ async fn claim_is_unverified_until_its_block_is_in_the_chain() {
     assert!(taken[1].result.is_false());
     let listed = world.store.list().await.unwrap();
     assert_eq!(listed, [Checkpoint { verified: false, progress: None, ..made.clone() }]);
-    world.head(40);
+    // The checkpoint store ends before the chain comes there.
     let journal = Arc::clone(&world.journal);
     world.tree.shutdown(Duration::from_secs(1)).await.unwrap();
+    chain.append(&(1..=40).map(|height| blocks().at(height)).collect::<Vec<_>>()).unwrap();
     let world = World::over(journal, chain).await;
     let claim = world.store.list().await.unwrap().remove(0);
     assert_eq!((claim.height, claim.kind, claim.verified), (h(30), MANUAL, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_are_settled_as_soon_as_the_chain_comes_there() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    let claim = Checkpoint { kind: MANUAL, ..blocks().checkpoint(15) };
+    let forged = Checkpoint { height: h(16), ..claim.clone() };
+    let later = Checkpoint { kind: MANUAL, ..blocks().checkpoint(25) };
+    world.store.take_in(vec![claim, forged, later]).await.unwrap();
+    world.head(20);
+    world.told().await;
+    let kept = world.store.list().await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|kept| (kept.height.get(), kept.verified)).collect();
+    assert_eq!(kept, [(15, true), (20, true), (25, false)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -459,12 +474,15 @@ async fn chain_that_was_set_back_gets_its_checkpoints_again_at_the_same_heights(
     let check = world.store.check().await.unwrap();
     let above = CheckpointCheck::AboveHead { head: h(10) };
     assert_eq!(check.checkpoints[2].result, above);
+    assert_eq!(check.wrong(), 0, "nothing was lost: it was given up on purpose");
     for head in [20, 30] {
         world.head(head);
         assert_eq!(world.told().await, head);
     }
     let check = world.store.check().await.unwrap();
-    assert!(check.checkpoints.iter().all(|of| of.result == CheckpointCheck::Holds), "{check:?}");
+    let sound =
+        |of: &CheckedCheckpoint| of.result == CheckpointCheck::Holds && of.checkpoint.verified;
+    assert!(check.checkpoints.iter().all(sound), "{check:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,6 +491,8 @@ async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next
     world.head(30);
     assert_eq!(world.told().await, 30);
     world.chain.truncate_to(h(8)).unwrap();
+    world.head(9);
+    assert_eq!(world.store.check().await.unwrap().wrong(), 0);
     for head in [15, 25] {
         world.head(head);
     }

@@ -83,6 +83,76 @@ pub fn check_all(chain: &dyn Chain, journal: &dyn Journal) -> Result<CheckedJour
     })
 }
 
+/// What became of a checkpoint that was compared with the chain.
+enum Settled {
+    /// It holds, and is marked so.
+    Sound(Checkpoint),
+    /// Its block is not there: why.
+    NotThere(Checkpoint, CheckpointCheck),
+    /// The chain shows it to be false.
+    SetAside,
+}
+
+/// Compares a checkpoint with the chain. One that is false is set aside and told in the log; a
+/// claim that holds is marked as verified.
+///
+/// # Errors
+/// The journal or the chain failed.
+fn settle(
+    chain: &dyn Chain,
+    journal: &dyn Journal,
+    mut checkpoint: Checkpoint,
+) -> Result<Settled, ChainError> {
+    let result = check(chain, &checkpoint)?;
+    if result.is_false() {
+        tracing::warn!(
+            height = %checkpoint.height, kind = %checkpoint.kind, why = %result,
+            "a checkpoint is not of this chain: it was set aside and is not used; if nobody \
+             brought it here, find out who writes to the data directory"
+        );
+        journal.set_aside(checkpoint.height, checkpoint.kind)?;
+        return Ok(Settled::SetAside);
+    }
+    if result != CheckpointCheck::Holds {
+        return Ok(Settled::NotThere(checkpoint, result));
+    }
+    if !checkpoint.verified {
+        checkpoint.verified = true;
+        journal.put_checkpoint(&checkpoint)?;
+    }
+    Ok(Settled::Sound(checkpoint))
+}
+
+/// Settles the claims of `kept` that the chain has come to.
+///
+/// # Errors
+/// The journal or the chain failed.
+pub(super) fn settle_claims(
+    chain: &dyn Chain,
+    journal: &dyn Journal,
+    kept: Vec<Checkpoint>,
+) -> Result<(), ChainError> {
+    let head = chain.head().height;
+    for claim in kept.into_iter().filter(|kept| !kept.verified && kept.height <= head) {
+        settle(chain, journal, claim)?;
+    }
+    Ok(())
+}
+
+/// Takes back what was verified above the head, after the chain was set back on purpose: claims
+/// again, that nothing is lost if the chain does not have them.
+///
+/// # Errors
+/// The journal failed.
+pub fn unverify_above_head(chain: &dyn Chain, journal: &dyn Journal) -> Result<(), ChainError> {
+    let (kept, _) = journal.checkpoints()?;
+    let head = chain.head().height;
+    for checkpoint in kept.into_iter().filter(|kept| kept.verified && kept.height > head) {
+        journal.put_checkpoint(&Checkpoint { verified: false, ..checkpoint })?;
+    }
+    Ok(())
+}
+
 /// What is known of a journal once what is false was set aside.
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -109,28 +179,19 @@ impl Survey {
             );
         }
         let (mut sound, mut lost) = (Vec::new(), Vec::new());
-        let checked = check_all(chain, journal)?.checkpoints;
-        for CheckedCheckpoint { mut checkpoint, result } in checked {
-            if result.is_false() {
-                tracing::warn!(
-                    height = %checkpoint.height, kind = %checkpoint.kind, why = %result,
-                    "a checkpoint is not of this chain: it was set aside and is not used; if \
-                     nobody brought it here, find out who writes to the data directory"
-                );
-                journal.set_aside(checkpoint.height, checkpoint.kind)?;
-            } else if result == CheckpointCheck::Holds {
-                if !checkpoint.verified {
-                    checkpoint.verified = true;
-                    journal.put_checkpoint(&checkpoint)?;
-                }
-                sound.push(checkpoint);
-            } else {
-                tracing::info!(
-                    height = %checkpoint.height, kind = %checkpoint.kind, why = %result,
-                    "a checkpoint is kept, but its block is not there"
-                );
-                if checkpoint.verified {
-                    lost.push(checkpoint);
+        let (kept, _) = journal.checkpoints()?;
+        for checkpoint in kept {
+            match settle(chain, journal, checkpoint)? {
+                Settled::Sound(checkpoint) => sound.push(checkpoint),
+                Settled::SetAside => {}
+                Settled::NotThere(checkpoint, why) => {
+                    tracing::info!(
+                        height = %checkpoint.height, kind = %checkpoint.kind, %why,
+                        "a checkpoint is kept, but its block is not there"
+                    );
+                    if checkpoint.verified {
+                        lost.push(checkpoint);
+                    }
                 }
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! Owns: which checkpoints are made and kept, whether one is true of the chain (`check.rs`), and
 //! where a chain goes on whose head is damaged (`recovery.rs`) or that an operator sets back
-//! (`set_back.rs`). Does not own: the chain and its
-//! head ([`crate::importer`]); the head is durable by itself, and a restart goes on from there.
+//! (`set_back.rs`). Does not own: the chain and its head ([`crate::importer`]); the head is durable
+//! by itself, and a restart goes on from there.
 //!
 //! In: the moving head, stops, requests for a checkpoint. Out: durable records, the height of the
 //! newest one to the coordinator, and at the start the counters of the newest one that holds to the
@@ -27,7 +27,7 @@ pub use actor::{CheckpointArgs, CheckpointStore, JournalFailure};
 pub use check::{CheckedCheckpoint, CheckedJournal, CheckpointCheck};
 pub use export::{EXPORT_BYTES_MAX, ExportError, export, import};
 pub use handle::{CheckpointError, CheckpointHandle};
-pub use keeping::{KeepError, Survey, check_all, make, take_in};
+pub use keeping::{KeepError, Survey, check_all, make, take_in, unverify_above_head};
 pub use message::CheckpointMsg;
 pub use record::{BlockFacts, Checkpoint, CheckpointKind, MANUAL_KEPT_MAX, RunState, SyncProgress};
 pub use recovery::{

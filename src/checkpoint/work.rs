@@ -5,7 +5,7 @@ use ractor::RpcReplyPort;
 use super::{
     CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointArgs, CheckpointKind, KeepError,
     RunState, SyncProgress,
-    keeping::{check_all, make, take_in},
+    keeping::{check_all, make, settle_claims, take_in, unverify_above_head},
     record::{STOP_KEPT_MAX, surplus},
 };
 use crate::{
@@ -20,6 +20,7 @@ type Reply<T> = RpcReplyPort<Result<T, KeepError>>;
 /// A piece of work.
 pub(super) enum Work {
     Periodic(Height),
+    SetBack,
     Stop,
     Create(Reply<Checkpoint>),
     List(Reply<Vec<Checkpoint>>),
@@ -61,7 +62,8 @@ fn made_now(
     make(&*args.chain, &*args.journal, (height, kind), args.clock.unix(), Some(progress))
 }
 
-/// Makes a checkpoint that nobody asked for, and forgets those of its kind that are too many.
+/// Makes a checkpoint that nobody asked for, forgets those of its kind that are too many, and looks
+/// at the claims that the chain has come to.
 fn keep(
     args: &CheckpointArgs,
     height: Height,
@@ -80,6 +82,7 @@ fn keep(
     for height in surplus(&kept, kind, kept_max) {
         args.journal.remove_checkpoint(height, kind)?;
     }
+    settle_claims(&*args.chain, &*args.journal, kept)?;
     Ok(Some(made))
 }
 
@@ -91,6 +94,7 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
         Work::Periodic(height) => {
             return keep(args, height, CheckpointKind::Periodic, args.settings.kept_max);
         }
+        Work::SetBack => unverify_above_head(chain, journal)?,
         Work::Stop => {
             let head = chain.head().height;
             // Of a chain that was not begun there is nothing to keep.

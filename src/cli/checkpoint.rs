@@ -11,7 +11,7 @@ use alys_sync::{
     checkpoint::{
         CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointKind, EXPORT_BYTES_MAX,
         ExportError, SetBack, SetBackRefused, Survey, check_all, export, import, make, set_back,
-        take_in,
+        take_in, unverify_above_head,
     },
     http::{
         AskError, CheckpointAnswer, check_checkpoints, create_checkpoint, import_checkpoints,
@@ -158,14 +158,11 @@ async fn stopped<T: Send + 'static>(
 
 async fn checked(node: NodeArgs) -> Result<CheckedJournal, Ending> {
     match node.place().await? {
-        Place::Running(url) => match check_checkpoints(&url).await.map_err(not_told)? {
-            CheckpointAnswer::Checked(checked) => Ok(checked),
-            CheckpointAnswer::Made(_)
-            | CheckpointAnswer::TakenIn(_)
-            | CheckpointAnswer::Removed(_)
-            | CheckpointAnswer::Recovered(_)
-            | CheckpointAnswer::Refused(_) => Err(other_answer()),
-        },
+        Place::Running(url) => {
+            let answer = check_checkpoints(&url).await.map_err(not_told)?;
+            let CheckpointAnswer::Checked(checked) = answer else { return Err(other_answer()) };
+            Ok(checked)
+        }
         Place::Stopped(dir) => {
             stopped(dir, |chain, journal| check_all(chain, journal).map_err(Ending::failed)).await
         }
@@ -174,14 +171,11 @@ async fn checked(node: NodeArgs) -> Result<CheckedJournal, Ending> {
 
 async fn create(node: NodeArgs) -> Result<Answer, Ending> {
     let made = match node.place().await? {
-        Place::Running(url) => match create_checkpoint(&url).await.map_err(not_told)? {
-            CheckpointAnswer::Made(made) => made,
-            CheckpointAnswer::Checked(_)
-            | CheckpointAnswer::TakenIn(_)
-            | CheckpointAnswer::Removed(_)
-            | CheckpointAnswer::Recovered(_)
-            | CheckpointAnswer::Refused(_) => return Err(other_answer()),
-        },
+        Place::Running(url) => {
+            let answer = create_checkpoint(&url).await.map_err(not_told)?;
+            let CheckpointAnswer::Made(made) = answer else { return Err(other_answer()) };
+            made
+        }
         Place::Stopped(dir) => stopped(dir, create_stopped).await?,
     };
     let text = format!("checkpoint at {} {}", made.height, made.root);
@@ -201,25 +195,22 @@ fn create_stopped(chain: &ChainStore, journal: &RecordStore) -> Result<Checkpoin
 async fn recover(node: NodeArgs, height: Height) -> Result<Answer, Ending> {
     let SetBack { from, to } = match node.place().await? {
         Place::Running(url) => {
-            match recover_from_checkpoint(&url, height).await.map_err(not_recovered)? {
-                CheckpointAnswer::Recovered(done) => done,
-                CheckpointAnswer::Checked(_)
-                | CheckpointAnswer::Made(_)
-                | CheckpointAnswer::TakenIn(_)
-                | CheckpointAnswer::Removed(_)
-                | CheckpointAnswer::Refused(_) => return Err(other_answer()),
-            }
+            let answer = recover_from_checkpoint(&url, height).await.map_err(not_recovered)?;
+            let CheckpointAnswer::Recovered(done) = answer else { return Err(other_answer()) };
+            done
         }
         Place::Stopped(dir) => {
             stopped(dir, move |chain, journal| {
                 let (kept, _) = journal.checkpoints().map_err(Ending::failed)?;
                 let done = set_back(chain, &kept, height).map_err(Ending::failed)?;
-                done.map_err(|refused| match refused {
+                let done = done.map_err(|refused| match refused {
                     SetBackRefused::NoCheckpoint { .. } => Ending::bad_input(refused),
                     SetBackRefused::DoesNotHold { .. } | SetBackRefused::Produces => {
                         Ending::failed(refused)
                     }
-                })
+                })?;
+                unverify_above_head(chain, journal).map_err(Ending::failed)?;
+                Ok(done)
             })
             .await?
         }
@@ -239,14 +230,9 @@ fn not_recovered(error: AskError) -> Ending {
 async fn remove(node: NodeArgs, height: u64) -> Result<Answer, Ending> {
     let removed = match node.place().await? {
         Place::Running(url) => {
-            match remove_checkpoint(&url, Height::new(height)).await.map_err(not_told)? {
-                CheckpointAnswer::Removed(removed) => removed,
-                CheckpointAnswer::Checked(_)
-                | CheckpointAnswer::Made(_)
-                | CheckpointAnswer::TakenIn(_)
-                | CheckpointAnswer::Recovered(_)
-                | CheckpointAnswer::Refused(_) => return Err(other_answer()),
-            }
+            let answer = remove_checkpoint(&url, Height::new(height)).await.map_err(not_told)?;
+            let CheckpointAnswer::Removed(removed) = answer else { return Err(other_answer()) };
+            removed
         }
         Place::Stopped(dir) => {
             stopped(dir, move |_, journal| {
@@ -276,14 +262,11 @@ fn exported(checked: CheckedJournal, out: &Path) -> Result<Answer, Ending> {
 async fn taken_in(node: NodeArgs, file: PathBuf) -> Result<Answer, Ending> {
     let text = blocking(move || read_export(&file)).await?;
     let taken = match node.place().await? {
-        Place::Running(url) => match import_checkpoints(&url, text).await.map_err(not_told)? {
-            CheckpointAnswer::TakenIn(taken) => taken,
-            CheckpointAnswer::Checked(_)
-            | CheckpointAnswer::Made(_)
-            | CheckpointAnswer::Removed(_)
-            | CheckpointAnswer::Recovered(_)
-            | CheckpointAnswer::Refused(_) => return Err(other_answer()),
-        },
+        Place::Running(url) => {
+            let answer = import_checkpoints(&url, text).await.map_err(not_told)?;
+            let CheckpointAnswer::TakenIn(taken) = answer else { return Err(other_answer()) };
+            taken
+        }
         Place::Stopped(dir) => {
             stopped(dir, move |chain, journal| {
                 let claims = import(chain.genesis(), &text).map_err(Ending::bad_input)?;

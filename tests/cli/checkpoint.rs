@@ -80,6 +80,8 @@ async fn checkpoints_are_made_verified_carried_and_removed_whether_the_node_runs
     checkpoint(&node, &["recover", "--height", "21"]).await.refused(2, &["checkpoint list"]);
     let back = checkpoint(&node, &["recover", "--height", "20"]).await.done();
     assert_eq!(back["height"], 20);
+    // What was given up on purpose is not lost.
+    checkpoint(&node, &["verify"]).await.done();
     assert_eq!(alys(&args).await.done()["height"], 50);
     checkpoint(&node, &["remove", "--height", "20"]).await.done();
     checkpoint(&node, &["remove", "--height", "50"]).await.done();
