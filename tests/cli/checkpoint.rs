@@ -90,29 +90,35 @@ async fn checkpoints_are_made_verified_carried_and_removed_whether_the_node_runs
     assert_eq!(kinds(&checkpoint(&node, &["list"]).await.done()), [manual, stop]);
 }
 
+/// Brings the blocks of `file` into the data directory `node`.
+async fn import_chain(chain: &Chain, file: &str, node: &str) {
+    let args = ["chain", "import", "--chain", file, "--chain-spec", chain.spec()];
+    assert_eq!(alys(&[&args[..], &["--data-dir", node]].concat()).await.code, Some(0));
+}
+
+/// Brings all of `chain` into `node`, and a checkpoint of its head into the file that is returned.
+async fn exported_head(chain: &Chain, node: &str) -> String {
+    let file = chain.path("out.json");
+    import_chain(chain, chain.file(), node).await;
+    checkpoint(node, &["create"]).await.done();
+    checkpoint(node, &["export", "--out", &file]).await.done();
+    file
+}
+
 #[tokio::test]
 async fn imported_checkpoints_are_claims_until_the_chain_shows_them_and_false_ones_are_refused() {
     let chain = Chain::new(30);
-    let import = |file: &str, node: &str| {
-        let args = ["chain", "import", "--chain", file, "--chain-spec", chain.spec()];
-        [&args[..], &["--data-dir", node]].concat().iter().map(|arg| (*arg).to_owned()).collect()
-    };
     let (whole, short) = (chain.path("whole"), chain.path("short"));
-    let (file, part) = (chain.path("out.json"), chain.write("part.bin", &chain.blocks[..11]));
-    let args: Vec<String> = import(chain.file(), &whole);
-    assert_eq!(alys(&args).await.code, Some(0));
-    let args: Vec<String> = import(&part, &short);
-    assert_eq!(alys(&args).await.code, Some(0));
-    checkpoint(&whole, &["create"]).await.done();
-    checkpoint(&whole, &["export", "--out", &file]).await.done();
+    let file = exported_head(&chain, &whole).await;
+    let part = chain.write("part.bin", &chain.blocks[..11]);
+    import_chain(&chain, &part, &short).await;
 
     let claim = checkpoint(&short, &["import", "--file", &file]).await.done();
     assert_eq!(claim["checkpoints"][0]["checkpoint"]["verified"], false);
     assert_eq!(kinds(&claim), [("manual".to_owned(), 30, false)]);
     // That the chain does not reach it yet is no fault of it.
     checkpoint(&short, &["verify"]).await.done();
-    let args: Vec<String> = import(chain.file(), &short);
-    assert_eq!(alys(&args).await.code, Some(0));
+    import_chain(&chain, chain.file(), &short).await;
     assert_eq!(
         kinds(&checkpoint(&short, &["verify"]).await.done()),
         [("manual".to_owned(), 30, true)]
@@ -205,4 +211,22 @@ async fn running_node_goes_back_to_a_checkpoint_and_downloads_again_what_is_abov
     assert_eq!(running.ended().await.code, Some(0));
     let verify = ["chain", "verify", "--data-dir", &node, "--chain-spec", chain.spec()];
     assert_eq!(alys(&verify).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn running_node_does_not_go_back_to_a_claim_that_its_chain_has_not_come_to() {
+    let chain = Chain::new(30);
+    let short = chain.path("short");
+    let file = exported_head(&chain, &chain.path("whole")).await;
+    import_chain(&chain, &chain.write("part.bin", &chain.blocks[..11]), &short).await;
+    // Nobody is there to sync from.
+    let mut running = Running::start(&run_args(&chain, &short, "/ip4/127.0.0.1/tcp/1"));
+    running.until_says("to=\"discovering\"").await;
+    checkpoint(&short, &["import", "--file", &file]).await.done();
+    let refused = checkpoint(&short, &["recover", "--height", "30"]).await;
+    refused.refused(1, &["409", "the chain ends at 10"]);
+    let status = alys(&["status", "--data-dir", &short, "--json"]).await.done();
+    assert_eq!(status["current_height"], 10);
+    running.signal("TERM").await;
+    assert_eq!(running.ended().await.code, Some(0));
 }
