@@ -185,3 +185,52 @@ fn bytes_in(quarantines: &Path) -> Result<u64, OpenError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory with `rest` bytes behind the head in its file, `after` bytes in the next file, and
+    /// `full` bytes in an old quarantine. The files are sparse.
+    fn damaged(rest: u64, after: u64, full: u64) -> (tempfile::TempDir, PathBuf, Location) {
+        let dir = tempfile::tempdir().unwrap();
+        let (blocks, old) = (dir.path().join("blocks"), dir.path().join("quarantine/0001"));
+        let last = Location { segment: 1, offset: 0, length: 10 };
+        for (file, length) in [
+            (blocks.join(segment_name(1)), last.end() + rest),
+            (blocks.join(segment_name(2)), after),
+            (old.join(segment_name(7)), full),
+            // An index that was moved takes no room of the blocks.
+            (old.join("index/db"), QUARANTINE_BYTES_MAX),
+        ] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            File::create(file).unwrap().set_len(length).unwrap();
+        }
+        (dir, blocks, last)
+    }
+
+    fn moved(rest: u64, after: u64, full: u64, room: Room) -> (u64, u64) {
+        let (dir, blocks, last) = damaged(rest, after, full);
+        let moved = move_behind(dir.path(), &blocks, &last, room).unwrap().unwrap();
+        assert_eq!(Path::new(&moved.dir), dir.path().join("quarantine/0002"));
+        let there = bytes_in(&dir.path().join("quarantine")).unwrap() - full;
+        assert_eq!(there, moved.bytes_kept);
+        assert!(!blocks.join(segment_name(2)).exists());
+        (moved.bytes_kept, moved.bytes_dropped)
+    }
+
+    #[test]
+    fn all_quarantines_together_hold_no_more_than_the_limit() {
+        let left = |bytes| QUARANTINE_BYTES_MAX - bytes;
+        assert_eq!(moved(150, 50, left(200), Room::Limited), (200, 0));
+        assert_eq!(moved(150, 50, left(199), Room::Limited), (150, 50));
+        assert_eq!(moved(150, 50, left(100), Room::Limited), (100, 100));
+        assert_eq!(moved(150, 50, left(0), Room::Limited), (0, 200));
+        assert_eq!(moved(150, 50, QUARANTINE_BYTES_MAX + 1, Room::Limited), (0, 200));
+    }
+
+    #[test]
+    fn quarantine_for_all_drops_nothing() {
+        assert_eq!(moved(150, 50, QUARANTINE_BYTES_MAX + 1, Room::ForAll), (200, 0));
+    }
+}
