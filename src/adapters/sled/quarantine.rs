@@ -190,8 +190,8 @@ fn bytes_in(quarantines: &Path) -> Result<u64, OpenError> {
 mod tests {
     use super::*;
 
-    /// A directory with `rest` bytes behind the head in its file, `after` bytes in the next file, and
-    /// `full` bytes in an old quarantine. The files are sparse.
+    /// A directory with `rest` bytes behind the head in its file, `after` bytes in the next file,
+    /// and `full` bytes in an old quarantine. The files are sparse.
     fn damaged(rest: u64, after: u64, full: u64) -> (tempfile::TempDir, PathBuf, Location) {
         let dir = tempfile::tempdir().unwrap();
         let (blocks, old) = (dir.path().join("blocks"), dir.path().join("quarantine/0001"));
