@@ -21,7 +21,7 @@ use crate::{
     },
     config::{ConfigError, SyncConfig},
     consensus::{ChainSpec, Verifier},
-    coordinator::{Command, CommandError, Gate, SyncStatus},
+    coordinator::{Command, CommandError, Gate, LastLook, SyncStatus},
     flow::{BudgetGauge, ByteBudget},
     ports::{
         Chain, Clock, Compute, Entropy, Journal, Lent, Loan, NetworkStarter, Resources,
@@ -94,6 +94,8 @@ pub struct Node {
     tree: SupervisorHandle,
     children: Children,
     status: watch::Receiver<SyncStatus>,
+    last_look: LastLook,
+    clock: Arc<dyn Clock>,
     budget: ByteBudget,
     network: Arc<dyn NetworkStarter>,
     compute: Arc<dyn Compute>,
@@ -138,6 +140,7 @@ impl Node {
         let network = Arc::clone(&ports.network);
         let compute = Arc::clone(&ports.compute);
         let meter = Arc::<Meter>::default();
+        let (clock, last_look) = (Arc::clone(&ports.clock), LastLook::default());
         let shared = Shared {
             config,
             ports,
@@ -147,6 +150,7 @@ impl Node {
             caller: caller.clone(),
             source,
             status: publish,
+            last_look: last_look.clone(),
             restored: Restored::default(),
         };
         let restored = Arc::clone(&shared.restored);
@@ -156,6 +160,8 @@ impl Node {
             tree,
             children,
             status,
+            last_look,
+            clock,
             budget,
             network,
             compute,
@@ -217,17 +223,24 @@ impl Node {
 
     /// The latest status. Never waits.
     pub fn status(&self) -> SyncStatus {
-        self.status.borrow().clone()
+        let status = self.status.borrow().clone();
+        SyncStatus { production: self.as_of_now(status.production), ..status }
     }
 
-    /// The status as it changes.
+    /// The status as it changes. Its gate is that of then: before producing ask
+    /// [`can_produce_blocks`](Self::can_produce_blocks).
     pub fn watch(&self) -> watch::Receiver<SyncStatus> {
         self.status.clone()
     }
 
     /// Whether the node may produce blocks now, and why not.
     pub fn can_produce_blocks(&self) -> Gate {
-        self.status.borrow().production
+        self.as_of_now(self.status.borrow().production)
+    }
+
+    /// A coordinator that hangs closes nothing any more.
+    fn as_of_now(&self, found: Gate) -> Gate {
+        if self.last_look.counts(self.clock.now()) { found } else { Gate::NotFollowing }
     }
 
     /// Keeps a connection to the peer at `address`.

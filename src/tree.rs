@@ -39,7 +39,7 @@ use crate::{
     },
     config::SyncConfig,
     coordinator::{
-        CoordinatorArgs, CoordinatorHandle, CoordinatorMsg, LastCommand, SyncCoordinator,
+        CoordinatorArgs, CoordinatorHandle, CoordinatorMsg, LastCommand, LastLook, SyncCoordinator,
         SyncStatus,
     },
     flow::ByteBudget,
@@ -215,6 +215,8 @@ pub(crate) struct Shared {
     /// What is served.
     pub(crate) source: Arc<GuardedSource>,
     pub(crate) status: watch::Sender<SyncStatus>,
+    /// When the coordinator looked at the production gate.
+    pub(crate) last_look: LastLook,
     /// What the newest checkpoint said when the node started.
     pub(crate) restored: Restored,
 }
@@ -387,6 +389,7 @@ fn sync_coordinator(shared: &Shared, children: &Children, prober: Prober) -> Chi
         reputation: children.reputation(),
         status: shared.status.clone(),
         last_command: LastCommand::default(),
+        last_look: shared.last_look.clone(),
     };
     watched(Child::SyncCoordinator, &children.coordinator, move || (SyncCoordinator, args.clone()))
 }

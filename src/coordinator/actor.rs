@@ -11,6 +11,7 @@ use super::{
     core::{Core, Effect, Event},
     gate::{Gate, GateKeeper, View},
     last_command::LastCommand,
+    last_look::LastLook,
     message::Command,
     phase::{Phase, Refused},
     progress::{Eta, Progress},
@@ -61,6 +62,8 @@ pub struct CoordinatorArgs {
     pub status: watch::Sender<SyncStatus>,
     /// What was commanded; outlives incarnations.
     pub last_command: LastCommand,
+    /// When the gate was looked at; outlives incarnations.
+    pub last_look: LastLook,
 }
 
 /// The actor.
@@ -81,6 +84,13 @@ pub struct State {
     /// What the status said when this incarnation began: counted on from there.
     before: Before,
     probes: JoinSet<()>,
+}
+
+/// Whoever follows the network is gone, however it ended.
+impl Drop for State {
+    fn drop(&mut self) {
+        self.args.status.send_modify(|status| status.production = Gate::NotFollowing);
+    }
 }
 
 /// The counters of a status, and the height they are of.
@@ -123,8 +133,6 @@ impl Actor for SyncCoordinator {
         let core = Core::new(args.settings.clone(), selector, genesis, head, args.seed)
             .knowing(before.proven);
         let last_checkpoint = args.status.borrow().last_checkpoint;
-        // Who was here before may have opened it, and what was true then need not be now.
-        args.status.send_modify(|status| status.production = Gate::NotFollowing);
         myself.send_interval(TICK, || CoordinatorMsg::Tick);
         Ok(State {
             core,
@@ -326,6 +334,7 @@ fn look_for_stalls(myself: &ActorRef<CoordinatorMsg>, state: &mut State, now: Du
 }
 
 fn look_at_gate(state: &mut State, now: Duration) -> Gate {
+    state.args.last_look.looked(now);
     let head = state.core.head().height;
     let slot = state.args.spec.slot_duration_at(head);
     let view = View {

@@ -96,6 +96,9 @@ pub(super) struct Core {
     /// Since when there is no usable peer.
     alone_since: Option<Duration>,
     failures: u32,
+    /// Where the head was when our chain was found to diverge: until it gets on from there, each
+    /// failure is one more of the same.
+    diverged_at: Option<Height>,
     pauses: Pauses,
     last_answer: Option<Duration>,
     window: Option<Height>,
@@ -128,6 +131,7 @@ impl Core {
             met_at: None,
             alone_since: None,
             failures: 0,
+            diverged_at: None,
             last_answer: None,
             window: None,
         }
@@ -177,7 +181,7 @@ impl Core {
         match (command, &self.phase) {
             (Command::Start { target }, Phase::Idle) => {
                 self.given = target;
-                self.failures = 0;
+                self.count_anew();
                 self.discover(now);
             }
             (Command::Start { .. }, Phase::Paused) => {
@@ -191,7 +195,7 @@ impl Core {
             }
             (Command::Pause, _) => return refuse("pause", "only a running sync can be paused"),
             (Command::Resume, Phase::Paused | Phase::Failed { .. }) => {
-                self.failures = 0;
+                self.count_anew();
                 self.discover(now);
             }
             (Command::Resume, _) => {
@@ -270,7 +274,7 @@ impl Core {
     fn set_back(&mut self, now: Duration, head: BlockRef) -> Option<Effect> {
         self.head = head;
         self.proven = head.height;
-        self.failures = 0;
+        self.count_anew();
         if self.phase.is_active() || matches!(self.phase, Phase::Failed { .. }) {
             self.discover(now);
         }
@@ -325,11 +329,19 @@ impl Core {
         }
     }
 
+    /// What comes is no failure of before.
+    fn count_anew(&mut self) {
+        (self.failures, self.diverged_at) = (0, None);
+    }
+
     fn fail(&mut self, now: Duration, reason: FailureReason) {
         let retries = self.failures < self.settings.recovery_attempts_max;
         let retry_at =
             retries.then(|| now.saturating_add(self.pauses.after(self.failures as usize)));
         self.failures = self.failures.saturating_add(1);
+        if matches!(reason, FailureReason::Diverged { .. }) {
+            self.diverged_at = Some(self.head.height);
+        }
         let (head, failures) = (self.head.height, self.failures);
         self.phase = Phase::Failed { reason, head, failures, retry_at };
     }
@@ -428,7 +440,11 @@ impl Core {
         let done = self.given.is_some_and(|given| given <= self.head.height);
         if ready && (done || !discovering || !self.peers.usable.is_empty()) {
             self.phase = Phase::between(self.head.height, target, confirmed);
-            self.failures = 0;
+            // A peer is what was missing, or it offers what was refused before.
+            let got_on = self.diverged_at.is_none_or(|at| self.head.height > at);
+            if got_on || matches!(self.phase, Phase::Synced { .. }) {
+                self.count_anew();
+            }
         } else if matches!(self.phase, Phase::DownloadingBlocks { .. }) {
             // All that is known is there; whether it is all there is will be known soon.
             self.phase = Phase::CatchingUp { target };

@@ -288,6 +288,37 @@ fn failed_sync_tries_again_so_often_and_then_waits_for_another_peer() {
 }
 
 #[test]
+fn sync_that_diverges_again_and_again_waits_longer_and_then_for_an_operator_or_a_peer() {
+    let mut world = World::new(&[5_000]);
+    world.start(None);
+    world.import(4_000);
+    let peer = *world.heads.keys().next().unwrap();
+    let mut tried_at = Vec::new();
+    let waits_for_good = |phase: &Phase| matches!(phase, Phase::Failed { retry_at: None, .. });
+    while !waits_for_good(world.core.phase()) {
+        if world.phase() == "downloading_blocks" {
+            world.event(Event::ImportRefused { at: h(4_001), peer });
+            tried_at.push(world.now);
+        }
+        world.pass(1);
+        assert!(world.now < Duration::from_secs(100_000), "it tries for ever");
+    }
+    assert_eq!(tried_at.len(), 6);
+    assert!(tried_at[5] - tried_at[4] > 2 * (tried_at[1] - tried_at[0]), "{tried_at:?}");
+    // Somebody who was not there may know the way.
+    world.heads.insert(PeerId::random(), 5_000);
+    world.peers();
+    assert_eq!(world.phase(), "downloading_blocks");
+    // The chain gets on: what comes then is a failure of its own.
+    world.import(4_001);
+    world.pass(1);
+    for peer in world.heads.keys().copied().collect::<Vec<_>>() {
+        world.event(Event::ImportRefused { at: h(4_002), peer });
+    }
+    assert!(matches!(world.core.phase(), Phase::Failed { failures: 1, .. }), "{}", world.phase());
+}
+
+#[test]
 fn failed_sync_that_waits_for_good_is_resumed_by_an_operator() {
     let mut world = World::new(&[]);
     world.start(None);

@@ -25,7 +25,7 @@ const FRESH_SLOTS: u32 = 3;
 pub enum Gate {
     /// It may.
     Open,
-    /// Not syncing: idle, discovering, failed or paused.
+    /// Not syncing: idle, discovering, failed or paused; or the coordinator is down, or hangs.
     NotFollowing,
     /// Too far behind the target.
     Behind,

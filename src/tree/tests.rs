@@ -1,5 +1,6 @@
 mod failing;
 mod outliving;
+mod production;
 
 use std::{
     sync::{
