@@ -67,6 +67,7 @@ const PURE: &[&str] = &[
     "src/reputation/view.rs",
     "src/resilience/recovery.rs",
     "src/resources/backlog.rs",
+    "src/resources/looks.rs",
     "src/resources/settings.rs",
     "src/resources/watch.rs",
     "src/resilience/partition.rs",

@@ -1,16 +1,24 @@
 //! The actor: samples in, limits out. It decides nothing.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::{ImportGate, Orders, ResourceMsg, ResourceSettings, ResourceWatch, Waiting};
+use super::{
+    ImportGate, Orders, ResourceMsg, ResourceSettings, ResourceWatch, Waiting,
+    looks::{LOOK_MAX, Looks, Next},
+};
 use crate::{
     coordinator::CoordinatorHandle,
     flow::ByteBudget,
     importer::ImporterHandle,
-    ports::{Clock, Resources},
+    ports::{Clock, ResourceSample, Resources},
     scheduler::SchedulerHandle,
 };
 
@@ -48,10 +56,7 @@ pub struct ResourceMonitor;
 pub struct State {
     args: ResourceArgs,
     watch: ResourceWatch,
-    /// Whether it is being looked: a disk that hangs is not asked again meanwhile.
-    looking: bool,
-    /// Whether the last look failed.
-    blind: bool,
+    looks: Looks,
     /// Asks what waits. One at a time; aborted with the monitor.
     asking: JoinSet<()>,
 }
@@ -68,8 +73,10 @@ impl Actor for ResourceMonitor {
     ) -> Result<State, ActorProcessingErr> {
         myself.cast(ResourceMsg::Tick)?;
         myself.send_interval(TICK, || ResourceMsg::Tick);
-        let watch = ResourceWatch::new(args.settings.clone(), args.budget_max);
-        Ok(State { args, watch, looking: false, blind: false, asking: JoinSet::new() })
+        // What was short when the one before ended may be so still.
+        let watch = ResourceWatch::new(args.settings.clone(), args.budget_max)
+            .going_on(args.budget.gauge().limit, args.gate.is_open());
+        Ok(State { args, watch, looks: Looks::default(), asking: JoinSet::new() })
     }
 
     async fn handle(
@@ -83,28 +90,32 @@ impl Actor for ResourceMonitor {
                 look(&myself, state);
                 ask(myself, state);
             }
+            // Before it has looked it knows nothing of the disk.
+            ResourceMsg::Waiting { .. } if !state.looks.seen => {}
             ResourceMsg::Waiting { waiting } => {
                 let orders = state.watch.look_at_work(state.args.clock.now(), waiting);
                 give(&state.args, orders);
             }
             ResourceMsg::Vital(vital) => vital.obey().await?,
-            ResourceMsg::Found { found } => {
-                state.looking = false;
-                take(state, found);
-            }
+            ResourceMsg::Found { found } => take(state, found),
         }
         Ok(())
     }
 }
 
 fn look(myself: &ActorRef<ResourceMsg>, state: &mut State) {
-    if state.looking {
-        return;
+    match state.looks.due(state.args.clock.now()) {
+        Next::Look => {}
+        Next::Wait => return,
+        Next::Complain => {
+            return complain(&io::Error::other(format!("no answer for {LOOK_MAX:?}")));
+        }
     }
-    state.looking = true;
     let (resources, myself) = (Arc::clone(&state.args.resources), myself.clone());
     spawn_blocking(move || {
-        let found = resources.sample();
+        // One that panics must not leave the monitor waiting.
+        let found = catch_unwind(AssertUnwindSafe(|| resources.sample()))
+            .unwrap_or_else(|_| Err(io::Error::other("looking at the machine panicked")));
         drop(resources);
         // A monitor that is gone is followed by one that looks itself.
         let _ = myself.cast(ResourceMsg::Found { found });
@@ -127,19 +138,20 @@ fn ask(myself: ActorRef<ResourceMsg>, state: &mut State) {
     });
 }
 
-fn take(state: &mut State, found: io::Result<crate::ports::ResourceSample>) {
+fn take(state: &mut State, found: io::Result<ResourceSample>) {
+    let to_be_told = state.looks.over(found.is_ok());
     match found {
         Ok(found) => {
-            state.blind = false;
             let orders = state.watch.look(state.args.clock.now(), found);
             give(&state.args, orders);
         }
-        Err(error) if !state.blind => {
-            state.blind = true;
-            tracing::warn!(%error, "memory and disk cannot be looked at: limits stay as they are");
-        }
+        Err(error) if to_be_told => complain(&error),
         Err(_) => {}
     }
+}
+
+fn complain(error: &io::Error) {
+    tracing::warn!(%error, "memory and disk cannot be looked at: limits stay as they are");
 }
 
 fn give(args: &ResourceArgs, orders: Orders) {

@@ -158,6 +158,35 @@ async fn monitor_that_starts_again_finds_the_machine_as_it_is_by_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn monitor_that_starts_again_gives_nothing_back_before_it_has_looked() {
+    let mut world = World::new().await;
+    world.machine.set(found(500, 7));
+    while world.budget.gauge().limit > BUDGET / 4 {
+        world.told(|short| short.len() == 2).await;
+    }
+    let left = world.budget.gauge().limit;
+    world.machine.set(None);
+    assert!(world.child.kill());
+    world.child.running(LONG).await.unwrap();
+    let waiting = Waiting { blocks: 0, head: Height::new(7) };
+    for _ in 0..10 {
+        world.child.cast(ResourceMsg::Waiting { waiting }).unwrap();
+        tokio::time::sleep(TICK).await;
+    }
+    assert!(!world.gate.is_open());
+    assert_eq!(world.budget.gauge().limit, left);
+    // More than the reserve, but not by a quarter: as for the one before.
+    world.machine.set(found(100, 1_100));
+    world.told(|short| matches!(short[..], [.., Shortage::Disk { .. }])).await;
+    assert!(!world.gate.is_open());
+    world.machine.set(found(100, 100_000));
+    world.told(<[_]>::is_empty).await;
+    assert!(world.gate.is_open());
+    assert_eq!(world.budget.gauge().limit, BUDGET);
+    world.tree.shutdown(LONG).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn machine_that_cannot_be_seen_changes_nothing() {
     let mut world = World::new().await;
     world.machine.set(found(100, 7));

@@ -8,6 +8,7 @@
 mod actor;
 mod backlog;
 mod gate;
+mod looks;
 mod message;
 mod settings;
 mod watch;

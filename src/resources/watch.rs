@@ -161,6 +161,14 @@ impl ResourceWatch {
         }
     }
 
+    /// The same after another watch that left downloads `budget` bytes, and import open or held.
+    pub fn going_on(self, budget: u64, import: bool) -> Self {
+        let needed = self.room_again();
+        // What is free is not known yet.
+        let disk = (!import).then_some(Shortage::Disk { free: 0, needed });
+        Self { budget: budget.min(self.budget_max), disk, ..self }
+    }
+
     /// Takes in what was found at `now`. What is not known changes nothing.
     pub fn look(&mut self, now: Duration, found: ResourceSample) -> Orders {
         if let Some((used, limit)) = found.memory_bytes.zip(self.settings.memory_max_bytes) {
@@ -219,9 +227,14 @@ impl ResourceWatch {
         self.memory = is_short.then_some(Shortage::Memory { used, limit });
     }
 
-    fn look_at_disk(&mut self, free: u64) {
+    /// What has to be free for import to go on. Unit: bytes.
+    fn room_again(&self) -> u64 {
         let reserve = self.settings.disk_reserve_bytes;
-        let needed = reserve.saturating_add(reserve / 100 * (ROOM_AGAIN_PERCENT - 100));
+        reserve.saturating_add(reserve / 100 * (ROOM_AGAIN_PERCENT - 100))
+    }
+
+    fn look_at_disk(&mut self, free: u64) {
+        let (reserve, needed) = (self.settings.disk_reserve_bytes, self.room_again());
         let enough = if self.disk.is_some() { needed } else { reserve };
         self.disk = (free < enough).then_some(Shortage::Disk { free, needed });
     }
