@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-/// How long what was found counts. Unit: time. Source: twenty of the looks of a healthy coordinator,
-/// and less than a slot. Too low: a busy machine may not produce for an instant. Too high: a node
-/// whose coordinator hangs produces without knowing what the network does.
+/// How long what was found counts. Unit: time. Source: twenty of the looks of a healthy
+/// coordinator, and less than a slot. Too low: a busy machine may not produce for an instant. Too
+/// high: a node whose coordinator hangs produces without knowing what the network does.
 const COUNTS_FOR: Duration = Duration::from_secs(2);
 
 /// The time of the last look. Clones share it.
