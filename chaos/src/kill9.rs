@@ -249,6 +249,7 @@ impl Kills {
                 | Said::LinkCut { .. }
                 | Said::Failed { .. }
                 | Said::Standing(_)
+                | Said::Back { .. }
                 | Said::Ended { .. } => {}
                 // It made fewer calls than in the sync that was looked at.
                 Said::Synced { .. } => node.kill_now()?,
@@ -273,6 +274,7 @@ impl Kills {
             | Said::LinkCut { .. }
             | Said::Failed { .. }
             | Said::Standing(_)
+            | Said::Back { .. }
             | Said::Ended { .. }
             | Said::Synced { .. }) => {
                 return Err(SceneError::Unexpected { said: Some(format!("{other:?}")) });
@@ -293,7 +295,8 @@ impl Kills {
                 | Said::Short { .. }
                 | Said::LinkCut { .. }
                 | Said::Failed { .. }
-                | Said::Standing(_) => {}
+                | Said::Standing(_)
+                | Said::Back { .. } => {}
             }
         }
     }

@@ -21,6 +21,7 @@
 //! - [`stores`]: stores whose files were damaged, and what becomes of them.
 //! - [`recovery_table`]: rows of the table of recovery, each caused for real.
 //! - [`recovery_time`]: how long a start takes on a short chain and on a long one.
+//! - [`restart_time`]: how long a killed child of a real node is away, by the clock.
 //! - [`processes`]: what runs with real processes have in common.
 //! - [`links`]: how much of shaped links a sync uses, without any fault.
 //! - [`regret`]: what choosing peers by what is known costs against always choosing the best.
@@ -46,6 +47,7 @@ pub mod processes;
 pub mod recovery_table;
 pub mod recovery_time;
 pub mod regret;
+pub mod restart_time;
 pub mod run;
 pub mod stage;
 pub mod stores;

@@ -20,6 +20,7 @@ use chaos::{
     recovery_table::{RowReport, run_table},
     recovery_time::{self, BLOCKS_MIN, RecoveryTime, RecoveryTimeOptions},
     regret::{RegretOptions, simulate},
+    restart_time::{self, RestartTimeOptions},
     run::{Outcome, run},
     stores::{StoreRun, StoresOptions, run_stores},
 };
@@ -133,7 +134,19 @@ enum Scenario {
         #[arg(long)]
         json: bool,
     },
-    /// A process of `kill9`, `recovery-table` and `recovery-time`.
+    /// Measures how long each child of a real node is away that is killed while it syncs.
+    RestartTime {
+        /// Syncs, each with every child killed once.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+        /// Blocks of the chain to sync.
+        #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+        blocks: u64,
+        /// Print nothing but the JSON report.
+        #[arg(long)]
+        json: bool,
+    },
+    /// A process of `kill9`, `recovery-table`, `recovery-time` and `restart-time`.
     #[command(hide = true)]
     SyncRole {
         #[command(flatten)]
@@ -280,6 +293,9 @@ fn main() -> ExitCode {
         Scenario::RecoveryTable { only, json } => recovery_table(&only, json),
         Scenario::RecoveryTime { short, long, pairs, json } => {
             time_recovery(RecoveryTimeOptions { short, long, pairs }, json)
+        }
+        Scenario::RestartTime { runs, blocks, json } => {
+            time_restarts(RestartTimeOptions { runs, blocks }, json)
         }
         Scenario::SyncRole { role } => processes::play(role).map(|()| true),
         Scenario::Links {
@@ -450,6 +466,17 @@ fn time_recovery(options: RecoveryTimeOptions, json: bool) -> Result<bool, Box<d
     let report = runtime.block_on(recovery_time::measure(options, |row: &RecoveryTime| {
         if !json {
             eprintln!("{row:?}");
+        }
+    }))?;
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(report.is_kept())
+}
+
+fn time_restarts(options: RestartTimeOptions, json: bool) -> Result<bool, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(restart_time::measure(options, |run| {
+        if !json {
+            eprintln!("run {run} is done");
         }
     }))?;
     println!("{}", serde_json::to_string(&report)?);

@@ -59,6 +59,13 @@ pub(crate) enum Said {
         /// All blocks that it received since it started. Unit: bytes.
         received_bytes: u64,
     },
+    /// A child that was struck is up again.
+    Back {
+        /// Its name.
+        child: String,
+        /// How long ago it was struck. Unit: milliseconds.
+        away_ms: f64,
+    },
     /// The answer to [`Order::Look`].
     Standing(Standing),
 }

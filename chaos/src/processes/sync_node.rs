@@ -6,10 +6,11 @@ use std::{
     error::Error,
     fs::File,
     hint::black_box,
+    io,
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use alys_sync::{
@@ -27,7 +28,7 @@ use alys_sync::{
     tree::Child,
     types::{Height, Multiaddr},
 };
-use supervisors::{Strike, SupervisorExit};
+use supervisors::{Report, Strike, SupervisorExit};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
@@ -123,7 +124,7 @@ pub(super) async fn play(dir: &Path, store: &Path, args: NodeArgs) -> Result<(),
         exit = node.ended() => {
             say(&Said::Ended { why: reason(exit) })?;
             while let Some(order) = conversation.asked().await? {
-                obey(&node, &order).await?;
+                teller.obey(&node, &order).await?;
             }
         }
     }
@@ -148,23 +149,6 @@ fn in_full(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
-}
-
-async fn obey(node: &Node, order: &str) -> Result<(), Box<dyn Error>> {
-    match serde_json::from_str(order)? {
-        Order::Look => say(&Said::Standing(standing(node).await))?,
-        Order::Strike { child, blow } => {
-            let child = Child::ALL.into_iter().find(|known| known.id() == child);
-            let child = child.ok_or("there is no such child")?;
-            // One that is down was struck by somebody else.
-            let _ = match blow {
-                Blow::Kill => node.kill(child),
-                Blow::Panic => node.strike(child, Strike::Panic),
-                Blow::Hang => node.strike(child, Strike::Hang),
-            };
-        }
-    }
-    Ok(())
 }
 
 async fn standing(node: &Node) -> Standing {
@@ -200,16 +184,48 @@ struct Teller {
     failed: bool,
     synced: bool,
     short_of: Vec<String>,
+    /// Who was struck, and when, and is not back.
+    struck: BTreeMap<&'static str, Instant>,
 }
 
 impl Teller {
+    async fn obey(&mut self, node: &Node, order: &str) -> Result<(), Box<dyn Error>> {
+        match serde_json::from_str(order)? {
+            Order::Look => say(&Said::Standing(standing(node).await))?,
+            Order::Strike { child, blow } => {
+                let child = Child::ALL.into_iter().find(|known| known.id() == child);
+                let child = child.ok_or("there is no such child")?;
+                let struck = match blow {
+                    Blow::Kill => node.kill(child),
+                    Blow::Panic => node.strike(child, Strike::Panic),
+                    Blow::Hang => node.strike(child, Strike::Hang),
+                };
+                // One that is down was struck by somebody else.
+                if struck {
+                    self.struck.insert(child.id(), Instant::now());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_who_is_back(&mut self, report: &Report) -> io::Result<()> {
+        if let Report::Started { id, .. } = report
+            && let Some(struck) = self.struck.remove(id)
+        {
+            let away_ms = struck.elapsed().as_secs_f64() * 1_000.0;
+            say(&Said::Back { child: (*id).to_owned(), away_ms })?;
+        }
+        Ok(())
+    }
+
     /// Tells what changes, and does what is asked, until the conversation ends.
     async fn tell(
         &mut self,
         node: &Node,
         conversation: &mut Conversation,
     ) -> Result<(), Box<dyn Error>> {
-        let mut status = node.watch();
+        let (mut status, mut reports) = (node.watch(), node.reports());
         loop {
             let now = status.borrow_and_update().clone();
             self.tell_of(node, now).await?;
@@ -219,9 +235,10 @@ impl Teller {
                     std::future::pending().await
                 },
                 order = conversation.asked() => match order? {
-                    Some(order) => obey(node, &order).await?,
+                    Some(order) => self.obey(node, &order).await?,
                     None => return Ok(()),
                 },
+                Some(report) = reports.next() => self.tell_who_is_back(&report)?,
             }
         }
     }
