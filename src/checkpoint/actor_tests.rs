@@ -72,6 +72,7 @@ impl Journal for JournalDouble {
     }
 
     fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
+        self.write()?;
         self.inner.remove_checkpoint(height, kind)
     }
 
@@ -307,6 +308,35 @@ async fn failure_of_a_checkpoint_asked_for_reaches_who_asked() {
     let CheckpointError::Keep(KeepError::Store(ChainError::Io { .. })) = failure else {
         panic!("{failure:?}")
     };
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_write_ends_the_actor_whoever_asked_for_it() {
+    for what in ["peers", "create", "take in", "remove"] {
+        let world = World::new(JournalDouble::new([Write::Fails])).await;
+        let mut reports = world.tree.reports();
+        let failed = match what {
+            "peers" => world.store.store_peers(Vec::new(), Vec::new()).await.unwrap_err(),
+            "create" => world.store.create().await.unwrap_err(),
+            "take in" => world.store.take_in(vec![blocks().checkpoint(5)]).await.unwrap_err(),
+            _ => world.store.remove(h(5)).await.unwrap_err(),
+        };
+        assert!(matches!(failed, CheckpointError::Keep(KeepError::Store(_))), "{failed:?}");
+        let exit = exit_of("checkpoints", &mut reports).await;
+        let failure = exit.downcast_ref::<JournalFailure>().expect("the type survives");
+        assert!(failure.0.to_string().contains("writing"), "{what}: {exit:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn block_that_cannot_be_read_is_told_to_who_asked_and_the_actor_goes_on() {
+    let world = World::new(JournalDouble::new([])).await;
+    world.head(5);
+    *world.chain.failed_reads.lock().unwrap() = Some(0);
+    let failed = world.store.create().await.unwrap_err();
+    assert!(matches!(failed, CheckpointError::Keep(KeepError::Unreadable(_))), "{failed:?}");
+    *world.chain.failed_reads.lock().unwrap() = None;
+    assert_eq!(world.store.create().await.unwrap().height, h(5));
 }
 
 #[tokio::test(start_paused = true)]

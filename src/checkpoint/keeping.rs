@@ -26,7 +26,10 @@ pub enum KeepError {
         /// How many are kept.
         max: usize,
     },
-    /// The journal or the chain failed.
+    /// The block cannot be read back whole, or is not in the chain any more.
+    #[error("its block cannot be read back")]
+    Unreadable(#[source] ChainError),
+    /// The journal failed.
     #[error("the store failed")]
     Store(#[from] ChainError),
 }
@@ -221,14 +224,8 @@ pub fn make(
     if kind == CheckpointKind::Manual {
         room_for(journal, height)?;
     }
-    // So that a height the chain does not have is told as such.
-    chain.link_point(height)?;
-    let Some(BlockFacts { height, root, parent, state_root }) = look(chain, height)? else {
-        // The chain may have been set back meanwhile.
-        chain.link_point(height)?;
-        let damage = format!("block {height} cannot be read back whole: no checkpoint of it");
-        return Err(ChainError::Corrupt(damage).into());
-    };
+    let BlockFacts { height, root, parent, state_root } =
+        read_back(chain, height).map_err(KeepError::Unreadable)?;
     let checkpoint = Checkpoint {
         chain: chain.genesis(),
         height,
@@ -243,6 +240,22 @@ pub fn make(
     };
     journal.put_checkpoint(&checkpoint)?;
     Ok(checkpoint)
+}
+
+/// What the block of the chain at `height` is.
+///
+/// # Errors
+/// It is not there or not whole.
+fn read_back(chain: &dyn Chain, height: Height) -> Result<BlockFacts, ChainError> {
+    // So that a height the chain does not have is told as such.
+    chain.link_point(height)?;
+    if let Some(facts) = look(chain, height)? {
+        return Ok(facts);
+    }
+    // The chain may have been set back meanwhile.
+    chain.link_point(height)?;
+    let damage = format!("block {height} cannot be read back whole: no checkpoint of it");
+    Err(ChainError::Corrupt(damage))
 }
 
 fn room_for(journal: &dyn Journal, height: Height) -> Result<(), KeepError> {

@@ -1,5 +1,7 @@
 //! What the checkpoint store does on a blocking thread, one piece after the other.
 
+use std::io;
+
 use ractor::RpcReplyPort;
 
 use super::{
@@ -73,8 +75,8 @@ fn keep(
     let made = match made_now(args, height, kind) {
         Ok(made) => made,
         // The chain was set back meanwhile: one is made when it comes there again.
-        Err(KeepError::Store(ChainError::OutOfRange { .. })) => return Ok(None),
-        Err(KeepError::Store(error)) => return Err(error),
+        Err(KeepError::Unreadable(ChainError::OutOfRange { .. })) => return Ok(None),
+        Err(KeepError::Unreadable(error) | KeepError::Store(error)) => return Err(error),
         // Only those made by hand can be too many.
         Err(KeepError::TooMany { .. }) => return Ok(None),
     };
@@ -84,6 +86,39 @@ fn keep(
     }
     settle_claims(&*args.chain, &*args.journal, kept)?;
     Ok(Some(made))
+}
+
+/// Replies with what came of a write, and hands on what the store cannot go on with: the journal
+/// shares its database with the index of the chain, so who asked is not all whom a failure concerns.
+fn answer<T>(reply: Reply<T>, done: Result<T, KeepError>) -> Result<(), ChainError> {
+    let failed = match &done {
+        Ok(_) | Err(KeepError::TooMany { .. } | KeepError::Unreadable(_)) => Ok(()),
+        Err(KeepError::Store(error)) => Err(same(error)),
+    };
+    // Who no longer waits for the answer needs none.
+    let _ = reply.send(done);
+    failed
+}
+
+/// The error once more, since one goes to who asked and one to the supervisor.
+fn same(error: &ChainError) -> ChainError {
+    match error {
+        ChainError::NotNext { head, offered } => {
+            ChainError::NotNext { head: *head, offered: *offered }
+        }
+        ChainError::OutOfRange { height, oldest, head } => {
+            ChainError::OutOfRange { height: *height, oldest: *oldest, head: *head }
+        }
+        ChainError::Corrupt(damage) => ChainError::Corrupt(damage.clone()),
+        ChainError::Io { action, source } => {
+            let same = match source.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(source.kind(), source.to_string()),
+            };
+            ChainError::Io { action: action.clone(), source: same }
+        }
+        ChainError::Poisoned => ChainError::Poisoned,
+    }
 }
 
 /// Does one piece of work. A reply goes to who asked, and who no longer waits for it needs none;
@@ -105,7 +140,7 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
         Work::Create(reply) => {
             let made = made_now(args, chain.head().height, CheckpointKind::Manual);
             let shown = made.as_ref().ok().cloned();
-            let _ = reply.send(made);
+            answer(reply, made)?;
             return Ok(shown);
         }
         Work::List(reply) => {
@@ -117,11 +152,11 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
             let _ = reply.send(checked.map_err(KeepError::from));
         }
         Work::TakeIn(claims, reply) => {
-            let _ = reply.send(take_in(chain, journal, claims));
+            answer(reply, take_in(chain, journal, claims))?;
         }
         Work::Remove(height, reply) => {
             let removed = journal.remove_checkpoint(height, CheckpointKind::Manual);
-            let _ = reply.send(removed.map_err(KeepError::from));
+            answer(reply, removed.map_err(KeepError::from))?;
         }
         Work::ReadPeers(reply) => {
             let read = journal.peers().map(|(good, bad)| {
@@ -134,7 +169,7 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
         }
         Work::StorePeers(changed, forgotten, reply) => {
             let stored = journal.store_peers(&changed, &forgotten);
-            let _ = reply.send(stored.map_err(KeepError::from));
+            answer(reply, stored.map_err(KeepError::from))?;
         }
     }
     Ok(None)

@@ -51,7 +51,8 @@ fn answer(answer: Result<CheckpointAnswer, CheckpointError>) -> Response {
             refused(StatusCode::CONFLICT, error.to_string())
         }
         Err(
-            error @ (CheckpointError::Keep(KeepError::Store(_)) | CheckpointError::Unanswered(_)),
+            error @ (CheckpointError::Keep(KeepError::Unreadable(_) | KeepError::Store(_))
+            | CheckpointError::Unanswered(_)),
         ) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no answer on checkpoints");
             refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
