@@ -516,6 +516,20 @@ async fn chain_that_was_set_back_gets_its_checkpoints_again_at_the_same_heights(
 }
 
 #[tokio::test(start_paused = true)]
+async fn periodic_one_that_is_too_many_goes_also_while_it_is_a_claim() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for head in [10, 20, 30] {
+        world.head(head);
+        assert_eq!(world.told().await, head);
+    }
+    world.chain.truncate_to(h(5)).unwrap();
+    world.store.set_back(h(5)).unwrap();
+    world.head(40);
+    while world.told().await != 40 {}
+    assert_eq!(world.kept().await, [(20, PERIODIC), (30, PERIODIC), (40, PERIODIC)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next_head() {
     let mut world = World::new(JournalDouble::new([])).await;
     world.head(30);

@@ -126,16 +126,12 @@ fn settle(
     Ok(Settled::Sound(checkpoint))
 }
 
-/// Settles the claims of `kept` that the chain has come to.
+/// Settles the claims that the chain has come to.
 ///
 /// # Errors
 /// The journal or the chain failed.
-pub(super) fn settle_claims(
-    chain: &dyn Chain,
-    journal: &dyn Journal,
-    kept: Vec<Checkpoint>,
-) -> Result<(), ChainError> {
-    let head = chain.head().height;
+pub(super) fn settle_claims(chain: &dyn Chain, journal: &dyn Journal) -> Result<(), ChainError> {
+    let (head, (kept, _)) = (chain.head().height, journal.checkpoints()?);
     for claim in kept.into_iter().filter(|kept| !kept.verified && kept.height <= head) {
         settle(chain, journal, claim)?;
     }

@@ -84,7 +84,8 @@ fn keep(
     for height in surplus(&kept, kind, kept_max) {
         args.journal.remove_checkpoint(height, kind)?;
     }
-    settle_claims(&*args.chain, &*args.journal, kept)?;
+    // As they are now: what was just forgotten must not be written again.
+    settle_claims(&*args.chain, &*args.journal)?;
     Ok(Some(made))
 }
 
