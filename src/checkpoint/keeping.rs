@@ -54,10 +54,11 @@ fn look(chain: &dyn Chain, height: Height) -> Result<Option<BlockFacts>, ChainEr
     Ok(whole.map(|block| BlockFacts::of(&block)))
 }
 
-/// Compares a checkpoint with the chain: reads its block back.
+/// Compares a checkpoint with the chain: reads its block back. One that the disk does not give is as
+/// good as damaged: an old block must not end a node that does not need it.
 ///
 /// # Errors
-/// As of [`look`].
+/// [`ChainError::Poisoned`].
 pub(super) fn check(
     chain: &dyn Chain,
     checkpoint: &Checkpoint,
@@ -65,14 +66,25 @@ pub(super) fn check(
     let range = (chain.oldest(), chain.head().height);
     let known =
         checkpoint.chain == chain.genesis() && (range.0..=range.1).contains(&checkpoint.height);
-    let found = if known { look(chain, checkpoint.height)? } else { None };
+    let found = match if known { look(chain, checkpoint.height) } else { Ok(None) } {
+        Err(error @ ChainError::Io { .. }) => {
+            tracing::warn!(
+                height = %checkpoint.height, kind = %checkpoint.kind,
+                error = &error as &dyn std::error::Error,
+                "the block of a checkpoint cannot be read: the checkpoint is kept as it is and \
+                 not used; check the disk"
+            );
+            None
+        }
+        found => found?,
+    };
     Ok(CheckpointCheck::of(checkpoint, chain.genesis(), range, found))
 }
 
 /// All checkpoints, each compared with the chain.
 ///
 /// # Errors
-/// As of [`Journal::checkpoints`] and of reading the chain.
+/// As of [`Journal::checkpoints`].
 pub fn check_all(chain: &dyn Chain, journal: &dyn Journal) -> Result<CheckedJournal, ChainError> {
     let (kept, damaged) = journal.checkpoints()?;
     let checked = kept.into_iter().map(|checkpoint| {
@@ -100,7 +112,7 @@ enum Settled {
 /// claim that holds is marked as verified.
 ///
 /// # Errors
-/// The journal or the chain failed.
+/// The journal failed.
 fn settle(
     chain: &dyn Chain,
     journal: &dyn Journal,
@@ -129,7 +141,7 @@ fn settle(
 /// Settles the claims that the chain has come to.
 ///
 /// # Errors
-/// The journal or the chain failed.
+/// The journal failed.
 pub(super) fn settle_claims(chain: &dyn Chain, journal: &dyn Journal) -> Result<(), ChainError> {
     let (head, (kept, _)) = (chain.head().height, journal.checkpoints()?);
     for claim in kept.into_iter().filter(|kept| !kept.verified && kept.height <= head) {
@@ -165,10 +177,10 @@ pub struct Survey {
 impl Survey {
     /// Looks through a journal when it is taken into use. Records that cannot be read, and those
     /// that the chain shows to be false, are set aside and told in the log; claims whose block is
-    /// in the chain are marked as verified.
+    /// in the chain are marked as verified. A block that cannot be read is told in the log.
     ///
     /// # Errors
-    /// The journal or the chain failed.
+    /// The journal failed.
     pub fn take(chain: &dyn Chain, journal: &dyn Journal) -> Result<Self, ChainError> {
         for error in journal.set_aside_damaged()? {
             tracing::warn!(
@@ -294,3 +306,7 @@ pub fn take_in(
     }
     Ok(taken)
 }
+
+#[cfg(test)]
+#[path = "keeping_tests.rs"]
+mod tests;
