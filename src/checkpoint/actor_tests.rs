@@ -13,6 +13,7 @@ use crate::{
         CheckedCheckpoint, Checkpoint, CheckpointCheck, CheckpointError, CheckpointHandle,
         KeepError, MANUAL_KEPT_MAX, RunState,
     },
+    consensus::VerifiedBlock,
     coordinator::{CoordinatorMsg, Phase},
     doubles::{ChainDouble, Recorded, blocks, exit_of, recorded, tree},
     ports::{BlockSource as _, SystemClock},
@@ -139,9 +140,7 @@ impl World {
 
     /// Imports up to `height` and says so.
     fn head(&self, height: u64) {
-        let from = self.chain.tip().unwrap().height.get() + 1;
-        let more: Vec<_> = (from..=height).map(|height| blocks().at(height)).collect();
-        self.chain.append(&more).unwrap();
+        self.chain.append(&above(self, height)).unwrap();
         self.store.head_moved(h(height)).unwrap();
     }
 
@@ -158,6 +157,12 @@ impl World {
         let all = self.store.list().await.unwrap();
         all.iter().map(|checkpoint| (checkpoint.height.get(), checkpoint.kind)).collect()
     }
+}
+
+/// What the chain has to get to end at `height`.
+fn above(world: &World, height: u64) -> Vec<VerifiedBlock> {
+    let from = world.chain.tip().unwrap().height.get() + 1;
+    (from..=height).map(|height| blocks().at(height)).collect()
 }
 
 /// What the sync says of itself when it has come to `height`.
@@ -539,8 +544,8 @@ async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next
     assert_eq!(world.store.check().await.unwrap().wrong(), 0);
     for head in [15, 25] {
         world.head(head);
+        assert_eq!(world.told().await, head / 10 * 10, "none above the head");
     }
-    assert_eq!(world.told().await, 30, "the newest that is durable");
     let check = world.store.check().await.unwrap();
     let holds = |height| {
         check
@@ -549,6 +554,42 @@ async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next
             .any(|of| (of.checkpoint.height, of.result) == (h(height), CheckpointCheck::Holds))
     };
     assert!(holds(20), "{check:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_did_not_hear_it_tells_the_newest_below_the_head_also_of_others_than_periodic() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for (head, told) in [(4, 4), (13, 13), (18, 18)] {
+        world.chain.append(&above(&world, head)).unwrap();
+        assert_eq!(world.store.create().await.unwrap().height, h(head));
+        assert_eq!(world.told().await, told);
+    }
+    world.chain.truncate_to(h(6)).unwrap();
+    world.head(9);
+    assert_eq!(world.told().await, 4, "those at 13 and 18 are above the head");
+    assert_eq!(world.store.check().await.unwrap().wrong(), 0);
+    // A notice that is late is none of a chain that was set back.
+    world.chain.append(&above(&world, 12)).unwrap();
+    world.store.create().await.unwrap();
+    assert_eq!(world.told().await, 12);
+    world.store.head_moved(h(9)).unwrap();
+    let kept = world.store.list().await.unwrap();
+    let verified: Vec<_> =
+        kept.iter().filter(|kept| kept.verified).map(|kept| kept.height.get()).collect();
+    assert_eq!(verified, [4, 12]);
+    assert!(world.coordinator.told.try_recv().is_err(), "nothing new is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_above_is_given_up_before_the_chain_is_set_back() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for head in [10, 20, 30] {
+        world.head(head);
+        assert_eq!(world.told().await, head);
+    }
+    world.store.give_up_above(h(10)).await.unwrap();
+    let kept = world.store.list().await.unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.verified).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,18 +150,35 @@ pub(super) fn settle_claims(chain: &dyn Chain, journal: &dyn Journal) -> Result<
     Ok(())
 }
 
-/// Takes back what was verified above the head, after the chain was set back on purpose: claims
-/// again, that nothing is lost if the chain does not have them.
+/// Gives up the checkpoints above `height`, durably: claims again, that nothing is lost if the chain
+/// does not have them. Before the chain is set back to there, so that whoever dies in between leaves
+/// claims, which hold, and not losses, which were none.
 ///
 /// # Errors
 /// The journal failed.
-pub fn unverify_above_head(chain: &dyn Chain, journal: &dyn Journal) -> Result<(), ChainError> {
+pub(super) fn give_up_above(journal: &dyn Journal, height: Height) -> Result<(), ChainError> {
     let (kept, _) = journal.checkpoints()?;
-    let head = chain.head().height;
-    for checkpoint in kept.into_iter().filter(|kept| kept.verified && kept.height > head) {
+    for checkpoint in kept.into_iter().filter(|kept| kept.verified && kept.height > height) {
         journal.put_checkpoint(&Checkpoint { verified: false, ..checkpoint })?;
     }
     Ok(())
+}
+
+/// Gives up what is above the head of a chain that was set back, and returns the newest that is of
+/// the chain. What was made or settled while the chain was being set back was not given up before.
+///
+/// # Errors
+/// The journal failed.
+pub(super) fn follow_back(
+    chain: &dyn Chain,
+    journal: &dyn Journal,
+) -> Result<Option<Checkpoint>, ChainError> {
+    let head = chain.head().height;
+    give_up_above(journal, head)?;
+    // The one that the chain was set back to may have been a claim.
+    settle_claims(chain, journal)?;
+    let (kept, _) = journal.checkpoints()?;
+    Ok(kept.into_iter().rev().find(|kept| kept.verified && kept.height <= head))
 }
 
 /// What is known of a journal once what is false was set aside.

@@ -7,7 +7,7 @@ use ractor::RpcReplyPort;
 use super::{
     CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointArgs, CheckpointKind, KeepError,
     RunState, SyncProgress,
-    keeping::{check_all, make, settle_claims, take_in, unverify_above_head},
+    keeping::{check_all, follow_back, give_up_above, make, settle_claims, take_in},
     record::{STOP_KEPT_MAX, surplus},
 };
 use crate::{
@@ -23,6 +23,7 @@ type Reply<T> = RpcReplyPort<Result<T, KeepError>>;
 pub(super) enum Work {
     Periodic(Height),
     SetBack,
+    GiveUp(Height, Reply<()>),
     Stop,
     Create(Reply<Checkpoint>),
     List(Reply<Vec<Checkpoint>>),
@@ -122,7 +123,7 @@ fn same(error: &ChainError) -> ChainError {
     }
 }
 
-/// Does one piece of work. A reply goes to who asked, and who no longer waits for it needs none;
+/// Does one piece of work and returns a checkpoint that is durable, if one is to be told. A reply goes to who asked, and who no longer waits for it needs none;
 /// `Err` is what the store cannot go on with.
 pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
     let (chain, journal) = (&*args.chain, &*args.journal);
@@ -130,7 +131,11 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
         Work::Periodic(height) => {
             return keep(args, height, CheckpointKind::Periodic, args.settings.kept_max);
         }
-        Work::SetBack => unverify_above_head(chain, journal)?,
+        Work::SetBack => return follow_back(chain, journal),
+        Work::GiveUp(above, reply) => {
+            let done = give_up_above(journal, above);
+            answer(reply, done.map_err(KeepError::from))?;
+        }
         Work::Stop => {
             let head = chain.head().height;
             // Of a chain that was not begun there is nothing to keep.

@@ -179,7 +179,7 @@ fn tell_head(state: &State) {
 /// Sets the chain back. What waited for import was for the chain as it was.
 fn begin_set_back(myself: &ActorRef<ImporterMsg>, state: &mut State, order: SetBackOrder) {
     let SetBackOrder { height, kept, reply } = order;
-    let (chain, coordinator) = (Arc::clone(&state.args.chain), state.args.coordinator.clone());
+    let ImporterArgs { chain, coordinator, checkpoints, .. } = state.args.clone();
     let myself = myself.clone();
     let span = tracing::info_span!("set_back", to = %height);
     state.setting_back = true;
@@ -193,6 +193,10 @@ fn begin_set_back(myself: &ActorRef<ImporterMsg>, state: &mut State, order: SetB
         // has done this.
         if coordinator.setting_back().is_ok() && coordinator.status().await.is_err() {
             return Ok(Err(SetBackRefused::Produces));
+        }
+        // On purpose, so that nobody takes it for damage, whoever dies from here on.
+        if checkpoints.give_up_above(height).await.is_err() {
+            return Ok(Err(SetBackRefused::NotGivenUp));
         }
         on_disk(move || Ok(Ok((forget_above(&*chain, height)?, chain.tip()?)))).await
     };
