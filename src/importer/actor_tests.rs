@@ -174,6 +174,14 @@ impl World {
         tokio::spawn(async move { importer.set_back(h(height), kept).await })
     }
 
+    /// Returns while the coordinator is down.
+    async fn fell_coordinator(&self) {
+        assert!(self.coordinator.handle.kill());
+        while self.coordinator.handle.is_running() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn written(&self) -> Vec<u64> {
         self.chain.written().concat().into_iter().map(Height::get).collect()
     }
@@ -402,6 +410,29 @@ async fn nothing_is_set_back_while_production_cannot_be_stopped() {
     assert_eq!(world.chain.head(), blocks().at(6).block_ref());
     world.silent.store(false, Ordering::Relaxed);
     assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn coordinator_that_is_down_is_waited_for_before_the_chain_is_set_back() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    while world.coordinator.told.try_recv().is_ok() {}
+    // It comes back, and hangs: the gate may be as it was left.
+    world.silent.store(true, Ordering::Relaxed);
+    world.fell_coordinator().await;
+    let refused = world.set_back(2).await.unwrap().unwrap_err();
+    assert!(matches!(refused, RecoverError::Refused(SetBackRefused::Produces)), "{refused:?}");
+    assert_eq!(world.chain.head(), blocks().at(6).block_ref());
+    while world.coordinator.told.try_recv().is_ok() {}
+
+    world.silent.store(false, Ordering::Relaxed);
+    world.fell_coordinator().await;
+    assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
+    let first = world.coordinator.told.recv().await.unwrap();
+    assert!(matches!(first, CoordinatorMsg::SettingBack), "the next one has closed the gate");
+    let then = world.coordinator.told.recv().await.unwrap();
+    assert!(matches!(then, CoordinatorMsg::SetBack { .. }), "and then heard of the lower head");
 }
 
 #[tokio::test(start_paused = true)]
