@@ -148,6 +148,8 @@ impl Actor for CheckpointStore {
                 }
             }
         }
+        // Behind a disk that hangs, those who ask in vain ask again.
+        state.work.retain(|work| !work.is_abandoned());
         if state.working.is_none()
             && let Some(work) = state.work.pop_front()
         {

@@ -286,6 +286,29 @@ async fn work_accepted_before_a_stop_is_done() {
     assert_eq!(kept, [(10, PERIODIC), (20, PERIODIC), (20, MANUAL), (20, stop)]);
 }
 
+/// No virtual time: it stands still while the write waits.
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_done_and_the_rest_is() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new(JournalDouble::new([Write::Waits(wait)])).await;
+    world.head(10);
+    world.journal.begun.notified().await;
+    let asked = tokio::spawn({
+        let store = world.store.clone();
+        async move { store.create().await }
+    });
+    // The chain goes on once the store has taken in what it is asked.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    world.head(20);
+    go_on.send(()).unwrap();
+    assert_eq!((world.told().await, world.told().await), (10, 20));
+    assert_eq!(world.kept().await, [(10, PERIODIC), (20, PERIODIC)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn journal_failure_ends_the_actor_with_its_reason() {
     let world = World::new(JournalDouble::new([Write::Fails])).await;

@@ -34,6 +34,22 @@ pub(super) enum Work {
     StorePeers(Vec<StoredPeer>, Vec<PeerId>, Reply<()>),
 }
 
+impl Work {
+    /// Whether nobody waits for it any more. What nobody asked for is always to be done.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Periodic(_) | Self::SetBack | Self::Stop => false,
+            Self::GiveUp(_, reply) | Self::StorePeers(_, _, reply) => reply.is_closed(),
+            Self::Create(reply) => reply.is_closed(),
+            Self::List(reply) => reply.is_closed(),
+            Self::Check(reply) => reply.is_closed(),
+            Self::TakeIn(_, reply) => reply.is_closed(),
+            Self::Remove(_, reply) => reply.is_closed(),
+            Self::ReadPeers(reply) => reply.is_closed(),
+        }
+    }
+}
+
 /// How far the sync was when the chain had come to `height`.
 fn progress_at(height: Height, status: &SyncStatus) -> SyncProgress {
     let (behind, ahead) =
