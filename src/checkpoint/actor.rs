@@ -206,8 +206,8 @@ fn restore(args: &CheckpointArgs, survey: &Survey) {
     });
 }
 
-/// Takes up that the chain was set back to `head`. Which checkpoint is the newest of it is told once
-/// that was looked up.
+/// Takes up that the chain was set back to `head`. Which checkpoint is the newest of it is told
+/// once that was looked up.
 fn set_back(state: &mut State, head: Height) {
     state.asked = state.asked.min(head);
     state.made = Height::GENESIS;

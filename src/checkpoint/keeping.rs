@@ -54,8 +54,8 @@ fn look(chain: &dyn Chain, height: Height) -> Result<Option<BlockFacts>, ChainEr
     Ok(whole.map(|block| BlockFacts::of(&block)))
 }
 
-/// Compares a checkpoint with the chain: reads its block back. One that the disk does not give is as
-/// good as damaged: an old block must not end a node that does not need it.
+/// Compares a checkpoint with the chain: reads its block back. One that the disk does not give is
+/// as good as damaged: an old block must not end a node that does not need it.
 ///
 /// # Errors
 /// [`ChainError::Poisoned`].
@@ -150,9 +150,9 @@ pub(super) fn settle_claims(chain: &dyn Chain, journal: &dyn Journal) -> Result<
     Ok(())
 }
 
-/// Gives up the checkpoints above `height`, durably: claims again, that nothing is lost if the chain
-/// does not have them. Before the chain is set back to there, so that whoever dies in between leaves
-/// claims, which hold, and not losses, which were none.
+/// Gives up the checkpoints above `height`, durably: claims again, so that nothing counts as lost
+/// if the chain does not have them. Done before the chain is set back to there: a crash in between
+/// leaves claims, which the next start finds to hold.
 ///
 /// # Errors
 /// The journal failed.

@@ -107,7 +107,7 @@ fn keep(
 }
 
 /// Replies with what came of a write, and hands on what the store cannot go on with: the journal
-/// shares its database with the index of the chain, so who asked is not all whom a failure concerns.
+/// shares its database with the index of the chain, so a failure concerns more than who asked.
 fn answer<T>(reply: Reply<T>, done: Result<T, KeepError>) -> Result<(), ChainError> {
     let failed = match &done {
         Ok(_) | Err(KeepError::TooMany { .. } | KeepError::Unreadable(_)) => Ok(()),
@@ -139,8 +139,8 @@ fn same(error: &ChainError) -> ChainError {
     }
 }
 
-/// Does one piece of work and returns a checkpoint that is durable, if one is to be told. A reply goes to who asked, and who no longer waits for it needs none;
-/// `Err` is what the store cannot go on with.
+/// Does one piece of work and returns a checkpoint that is durable, if one is to be told. A reply
+/// goes to who asked; `Err` is what the store cannot go on with.
 pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
     let (chain, journal) = (&*args.chain, &*args.journal);
     match work {

@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// How long a coordinator that is down may take to come back before it is refused to set the chain
-/// back. Unit: time. Source: twice the longest pause between its restarts, and less than the grace of
-/// an importer that stops, which waits for this. Too low: an operator has to ask again after a
+/// back. Unit: time. Source: twice the longest pause between its restarts, and less than the grace
+/// of an importer that stops, which waits for this. Too low: an operator has to ask again after a
 /// crash. Too high: an importer that stops meanwhile is killed.
 const COORDINATOR_BACK_MAX: Duration = Duration::from_secs(4);
 

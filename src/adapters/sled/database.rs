@@ -178,8 +178,8 @@ impl Database {
     /// cache of the drive, so its file is synced as well.
     ///
     /// # Errors
-    /// [`IndexError::Io`], [`IndexError::Damaged`], [`IndexError::Poisoned`]. What is on the disk is
-    /// then unknown.
+    /// [`IndexError::Io`], [`IndexError::Damaged`], [`IndexError::Poisoned`]. What is on the disk
+    /// is then unknown.
     pub(super) fn make_durable(&self) -> Result<(), IndexError> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         self.write(|| {
