@@ -59,7 +59,7 @@ pub struct State {
     args: CheckpointArgs,
     /// The highest height a periodic checkpoint was asked for, or one was found at the start.
     asked: Height,
-    /// The highest checkpoint that is durable.
+    /// The highest checkpoint that is durable and of the chain; genesis while that is not known.
     made: Height,
     work: VecDeque<Work>,
     /// The piece of work under way.
@@ -107,17 +107,15 @@ impl Actor for CheckpointStore {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            CheckpointMsg::SetBack { head } => {
-                state.asked = state.asked.min(head);
-                state.made = state.made.min(head);
-                state.work.push_back(Work::SetBack);
-                tell(state);
+            CheckpointMsg::GiveUpAbove { height, reply } => {
+                state.work.push_back(Work::GiveUp(height, reply));
             }
+            CheckpointMsg::SetBack { head } => set_back(state, head),
             CheckpointMsg::HeadMoved { head } => {
                 // Who was down when the chain was set back has not heard of it.
-                if head < state.asked {
-                    state.asked = head;
-                    state.work.push_back(Work::SetBack);
+                let ends = state.args.chain.head().height;
+                if ends < state.asked.max(state.made) {
+                    set_back(state, ends);
                 }
                 if let Some(height) = due(state.asked, head, state.args.settings.interval_blocks) {
                     state.asked = height;
@@ -150,6 +148,8 @@ impl Actor for CheckpointStore {
                 }
             }
         }
+        // Behind a disk that hangs, those who ask in vain ask again.
+        state.work.retain(|work| !work.is_abandoned());
         if state.working.is_none()
             && let Some(work) = state.work.pop_front()
         {
@@ -204,6 +204,14 @@ fn restore(args: &CheckpointArgs, survey: &Survey) {
         }
         progress
     });
+}
+
+/// Takes up that the chain was set back to `head`. Which checkpoint is the newest of it is told
+/// once that was looked up.
+fn set_back(state: &mut State, head: Height) {
+    state.asked = state.asked.min(head);
+    state.made = Height::GENESIS;
+    state.work.push_back(Work::SetBack);
 }
 
 fn tell(state: &State) {

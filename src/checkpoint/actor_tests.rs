@@ -13,6 +13,7 @@ use crate::{
         CheckedCheckpoint, Checkpoint, CheckpointCheck, CheckpointError, CheckpointHandle,
         KeepError, MANUAL_KEPT_MAX, RunState,
     },
+    consensus::VerifiedBlock,
     coordinator::{CoordinatorMsg, Phase},
     doubles::{ChainDouble, Recorded, blocks, exit_of, recorded, tree},
     ports::{BlockSource as _, SystemClock},
@@ -72,6 +73,7 @@ impl Journal for JournalDouble {
     }
 
     fn remove_checkpoint(&self, height: Height, kind: CheckpointKind) -> Result<bool, ChainError> {
+        self.write()?;
         self.inner.remove_checkpoint(height, kind)
     }
 
@@ -138,9 +140,7 @@ impl World {
 
     /// Imports up to `height` and says so.
     fn head(&self, height: u64) {
-        let from = self.chain.tip().unwrap().height.get() + 1;
-        let more: Vec<_> = (from..=height).map(|height| blocks().at(height)).collect();
-        self.chain.append(&more).unwrap();
+        self.chain.append(&above(self, height)).unwrap();
         self.store.head_moved(h(height)).unwrap();
     }
 
@@ -157,6 +157,12 @@ impl World {
         let all = self.store.list().await.unwrap();
         all.iter().map(|checkpoint| (checkpoint.height.get(), checkpoint.kind)).collect()
     }
+}
+
+/// What the chain has to get to end at `height`.
+fn above(world: &World, height: u64) -> Vec<VerifiedBlock> {
+    let from = world.chain.tip().unwrap().height.get() + 1;
+    (from..=height).map(|height| blocks().at(height)).collect()
 }
 
 /// What the sync says of itself when it has come to `height`.
@@ -280,6 +286,29 @@ async fn work_accepted_before_a_stop_is_done() {
     assert_eq!(kept, [(10, PERIODIC), (20, PERIODIC), (20, MANUAL), (20, stop)]);
 }
 
+/// No virtual time: it stands still while the write waits.
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_done_and_the_rest_is() {
+    let (go_on, wait) = mpsc::channel();
+    let mut world = World::new(JournalDouble::new([Write::Waits(wait)])).await;
+    world.head(10);
+    world.journal.begun.notified().await;
+    let asked = tokio::spawn({
+        let store = world.store.clone();
+        async move { store.create().await }
+    });
+    // The chain goes on once the store has taken in what it is asked.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    world.head(20);
+    go_on.send(()).unwrap();
+    assert_eq!((world.told().await, world.told().await), (10, 20));
+    assert_eq!(world.kept().await, [(10, PERIODIC), (20, PERIODIC)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn journal_failure_ends_the_actor_with_its_reason() {
     let world = World::new(JournalDouble::new([Write::Fails])).await;
@@ -307,6 +336,35 @@ async fn failure_of_a_checkpoint_asked_for_reaches_who_asked() {
     let CheckpointError::Keep(KeepError::Store(ChainError::Io { .. })) = failure else {
         panic!("{failure:?}")
     };
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_write_ends_the_actor_whoever_asked_for_it() {
+    for what in ["peers", "create", "take in", "remove"] {
+        let world = World::new(JournalDouble::new([Write::Fails])).await;
+        let mut reports = world.tree.reports();
+        let failed = match what {
+            "peers" => world.store.store_peers(Vec::new(), Vec::new()).await.unwrap_err(),
+            "create" => world.store.create().await.unwrap_err(),
+            "take in" => world.store.take_in(vec![blocks().checkpoint(5)]).await.unwrap_err(),
+            _ => world.store.remove(h(5)).await.unwrap_err(),
+        };
+        assert!(matches!(failed, CheckpointError::Keep(KeepError::Store(_))), "{failed:?}");
+        let exit = exit_of("checkpoints", &mut reports).await;
+        let failure = exit.downcast_ref::<JournalFailure>().expect("the type survives");
+        assert!(failure.0.to_string().contains("writing"), "{what}: {exit:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn block_that_cannot_be_read_is_told_to_who_asked_and_the_actor_goes_on() {
+    let world = World::new(JournalDouble::new([])).await;
+    world.head(5);
+    *world.chain.failed_reads.lock().unwrap() = Some(0);
+    let failed = world.store.create().await.unwrap_err();
+    assert!(matches!(failed, CheckpointError::Keep(KeepError::Unreadable(_))), "{failed:?}");
+    *world.chain.failed_reads.lock().unwrap() = None;
+    assert_eq!(world.store.create().await.unwrap().height, h(5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -486,6 +544,21 @@ async fn chain_that_was_set_back_gets_its_checkpoints_again_at_the_same_heights(
 }
 
 #[tokio::test(start_paused = true)]
+async fn periodic_one_that_is_too_many_goes_also_while_it_is_a_claim() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for head in [10, 20, 30] {
+        world.head(head);
+        assert_eq!(world.told().await, head);
+    }
+    world.chain.truncate_to(h(5)).unwrap();
+    world.store.set_back(h(5)).unwrap();
+    assert!(world.store.list().await.unwrap().iter().all(|kept| !kept.verified));
+    world.head(40);
+    assert_eq!(world.told().await, 40);
+    assert_eq!(world.kept().await, [(20, PERIODIC), (30, PERIODIC), (40, PERIODIC)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next_head() {
     let mut world = World::new(JournalDouble::new([])).await;
     world.head(30);
@@ -495,8 +568,8 @@ async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next
     assert_eq!(world.store.check().await.unwrap().wrong(), 0);
     for head in [15, 25] {
         world.head(head);
+        assert_eq!(world.told().await, head / 10 * 10, "none above the head");
     }
-    assert_eq!(world.told().await, 30, "the newest that is durable");
     let check = world.store.check().await.unwrap();
     let holds = |height| {
         check
@@ -505,6 +578,42 @@ async fn store_that_did_not_hear_that_the_chain_was_set_back_sees_it_by_the_next
             .any(|of| (of.checkpoint.height, of.result) == (h(height), CheckpointCheck::Holds))
     };
     assert!(holds(20), "{check:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_did_not_hear_it_tells_the_newest_below_the_head_also_of_others_than_periodic() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for (head, told) in [(4, 4), (13, 13), (18, 18)] {
+        world.chain.append(&above(&world, head)).unwrap();
+        assert_eq!(world.store.create().await.unwrap().height, h(head));
+        assert_eq!(world.told().await, told);
+    }
+    world.chain.truncate_to(h(6)).unwrap();
+    world.head(9);
+    assert_eq!(world.told().await, 4, "those at 13 and 18 are above the head");
+    assert_eq!(world.store.check().await.unwrap().wrong(), 0);
+    // A notice that is late is none of a chain that was set back.
+    world.chain.append(&above(&world, 12)).unwrap();
+    world.store.create().await.unwrap();
+    assert_eq!(world.told().await, 12);
+    world.store.head_moved(h(9)).unwrap();
+    let kept = world.store.list().await.unwrap();
+    let verified: Vec<_> =
+        kept.iter().filter(|kept| kept.verified).map(|kept| kept.height.get()).collect();
+    assert_eq!(verified, [4, 12]);
+    assert!(world.coordinator.told.try_recv().is_err(), "nothing new is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_above_is_given_up_before_the_chain_is_set_back() {
+    let mut world = World::new(JournalDouble::new([])).await;
+    for head in [10, 20, 30] {
+        world.head(head);
+        assert_eq!(world.told().await, head);
+    }
+    world.store.give_up_above(h(10)).await.unwrap();
+    let kept = world.store.list().await.unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.verified).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,15 @@ impl CheckpointHandle {
         self.child.cast(CheckpointMsg::SetBack { head })
     }
 
+    /// Gives up the checkpoints above `height`, durably when it returns: the chain is about to be
+    /// set back to there. Those whose blocks come again hold again.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub async fn give_up_above(&self, height: Height) -> Result<(), CheckpointError> {
+        self.ask(|reply| CheckpointMsg::GiveUpAbove { height, reply }).await
+    }
+
     /// See [`CheckpointMsg::SyncStopped`].
     ///
     /// # Errors

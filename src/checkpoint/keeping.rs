@@ -26,7 +26,10 @@ pub enum KeepError {
         /// How many are kept.
         max: usize,
     },
-    /// The journal or the chain failed.
+    /// The block cannot be read back whole, or is not in the chain any more.
+    #[error("its block cannot be read back")]
+    Unreadable(#[source] ChainError),
+    /// The journal failed.
     #[error("the store failed")]
     Store(#[from] ChainError),
 }
@@ -51,10 +54,11 @@ fn look(chain: &dyn Chain, height: Height) -> Result<Option<BlockFacts>, ChainEr
     Ok(whole.map(|block| BlockFacts::of(&block)))
 }
 
-/// Compares a checkpoint with the chain: reads its block back.
+/// Compares a checkpoint with the chain: reads its block back. One that the disk does not give is
+/// as good as damaged: an old block must not end a node that does not need it.
 ///
 /// # Errors
-/// As of [`look`].
+/// [`ChainError::Poisoned`].
 pub(super) fn check(
     chain: &dyn Chain,
     checkpoint: &Checkpoint,
@@ -62,14 +66,25 @@ pub(super) fn check(
     let range = (chain.oldest(), chain.head().height);
     let known =
         checkpoint.chain == chain.genesis() && (range.0..=range.1).contains(&checkpoint.height);
-    let found = if known { look(chain, checkpoint.height)? } else { None };
+    let found = match if known { look(chain, checkpoint.height) } else { Ok(None) } {
+        Err(error @ ChainError::Io { .. }) => {
+            tracing::warn!(
+                height = %checkpoint.height, kind = %checkpoint.kind,
+                error = &error as &dyn std::error::Error,
+                "the block of a checkpoint cannot be read: the checkpoint is kept as it is and \
+                 not used; check the disk"
+            );
+            None
+        }
+        found => found?,
+    };
     Ok(CheckpointCheck::of(checkpoint, chain.genesis(), range, found))
 }
 
 /// All checkpoints, each compared with the chain.
 ///
 /// # Errors
-/// As of [`Journal::checkpoints`] and of reading the chain.
+/// As of [`Journal::checkpoints`].
 pub fn check_all(chain: &dyn Chain, journal: &dyn Journal) -> Result<CheckedJournal, ChainError> {
     let (kept, damaged) = journal.checkpoints()?;
     let checked = kept.into_iter().map(|checkpoint| {
@@ -97,7 +112,7 @@ enum Settled {
 /// claim that holds is marked as verified.
 ///
 /// # Errors
-/// The journal or the chain failed.
+/// The journal failed.
 fn settle(
     chain: &dyn Chain,
     journal: &dyn Journal,
@@ -123,34 +138,47 @@ fn settle(
     Ok(Settled::Sound(checkpoint))
 }
 
-/// Settles the claims of `kept` that the chain has come to.
+/// Settles the claims that the chain has come to.
 ///
 /// # Errors
-/// The journal or the chain failed.
-pub(super) fn settle_claims(
-    chain: &dyn Chain,
-    journal: &dyn Journal,
-    kept: Vec<Checkpoint>,
-) -> Result<(), ChainError> {
-    let head = chain.head().height;
+/// The journal failed.
+pub(super) fn settle_claims(chain: &dyn Chain, journal: &dyn Journal) -> Result<(), ChainError> {
+    let (head, (kept, _)) = (chain.head().height, journal.checkpoints()?);
     for claim in kept.into_iter().filter(|kept| !kept.verified && kept.height <= head) {
         settle(chain, journal, claim)?;
     }
     Ok(())
 }
 
-/// Takes back what was verified above the head, after the chain was set back on purpose: claims
-/// again, that nothing is lost if the chain does not have them.
+/// Gives up the checkpoints above `height`, durably: claims again, so that nothing counts as lost
+/// if the chain does not have them. Done before the chain is set back to there: a crash in between
+/// leaves claims, which the next start finds to hold.
 ///
 /// # Errors
 /// The journal failed.
-pub fn unverify_above_head(chain: &dyn Chain, journal: &dyn Journal) -> Result<(), ChainError> {
+pub(super) fn give_up_above(journal: &dyn Journal, height: Height) -> Result<(), ChainError> {
     let (kept, _) = journal.checkpoints()?;
-    let head = chain.head().height;
-    for checkpoint in kept.into_iter().filter(|kept| kept.verified && kept.height > head) {
+    for checkpoint in kept.into_iter().filter(|kept| kept.verified && kept.height > height) {
         journal.put_checkpoint(&Checkpoint { verified: false, ..checkpoint })?;
     }
     Ok(())
+}
+
+/// Gives up what is above the head of a chain that was set back, and returns the newest that is of
+/// the chain. What was made or settled while the chain was being set back was not given up before.
+///
+/// # Errors
+/// The journal failed.
+pub(super) fn follow_back(
+    chain: &dyn Chain,
+    journal: &dyn Journal,
+) -> Result<Option<Checkpoint>, ChainError> {
+    let head = chain.head().height;
+    give_up_above(journal, head)?;
+    // The one that the chain was set back to may have been a claim.
+    settle_claims(chain, journal)?;
+    let (kept, _) = journal.checkpoints()?;
+    Ok(kept.into_iter().rev().find(|kept| kept.verified && kept.height <= head))
 }
 
 /// What is known of a journal once what is false was set aside.
@@ -166,10 +194,10 @@ pub struct Survey {
 impl Survey {
     /// Looks through a journal when it is taken into use. Records that cannot be read, and those
     /// that the chain shows to be false, are set aside and told in the log; claims whose block is
-    /// in the chain are marked as verified.
+    /// in the chain are marked as verified. A block that cannot be read is told in the log.
     ///
     /// # Errors
-    /// The journal or the chain failed.
+    /// The journal failed.
     pub fn take(chain: &dyn Chain, journal: &dyn Journal) -> Result<Self, ChainError> {
         for error in journal.set_aside_damaged()? {
             tracing::warn!(
@@ -221,14 +249,8 @@ pub fn make(
     if kind == CheckpointKind::Manual {
         room_for(journal, height)?;
     }
-    // So that a height the chain does not have is told as such.
-    chain.link_point(height)?;
-    let Some(BlockFacts { height, root, parent, state_root }) = look(chain, height)? else {
-        // The chain may have been set back meanwhile.
-        chain.link_point(height)?;
-        let damage = format!("block {height} cannot be read back whole: no checkpoint of it");
-        return Err(ChainError::Corrupt(damage).into());
-    };
+    let BlockFacts { height, root, parent, state_root } =
+        read_back(chain, height).map_err(KeepError::Unreadable)?;
     let checkpoint = Checkpoint {
         chain: chain.genesis(),
         height,
@@ -243,6 +265,22 @@ pub fn make(
     };
     journal.put_checkpoint(&checkpoint)?;
     Ok(checkpoint)
+}
+
+/// What the block of the chain at `height` is.
+///
+/// # Errors
+/// It is not there or not whole.
+fn read_back(chain: &dyn Chain, height: Height) -> Result<BlockFacts, ChainError> {
+    // So that a height the chain does not have is told as such.
+    chain.link_point(height)?;
+    if let Some(facts) = look(chain, height)? {
+        return Ok(facts);
+    }
+    // The chain may have been set back meanwhile.
+    chain.link_point(height)?;
+    let damage = format!("block {height} cannot be read back whole: no checkpoint of it");
+    Err(ChainError::Corrupt(damage))
 }
 
 fn room_for(journal: &dyn Journal, height: Height) -> Result<(), KeepError> {
@@ -285,3 +323,7 @@ pub fn take_in(
     }
     Ok(taken)
 }
+
+#[cfg(test)]
+#[path = "keeping_tests.rs"]
+mod tests;

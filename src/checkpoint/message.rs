@@ -17,6 +17,13 @@ pub enum CheckpointMsg {
         /// The height of the head.
         head: Height,
     },
+    /// The chain is about to be set back: nothing above this was lost if it does not come back.
+    GiveUpAbove {
+        /// The height of the head that is to be.
+        height: Height,
+        /// Told when it would survive a power loss.
+        reply: RpcReplyPort<Result<(), KeepError>>,
+    },
     /// The chain was set back: what is above this is not in it any more.
     SetBack {
         /// The height of the head.

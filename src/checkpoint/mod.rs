@@ -27,7 +27,7 @@ pub use actor::{CheckpointArgs, CheckpointStore, JournalFailure};
 pub use check::{CheckedCheckpoint, CheckedJournal, CheckpointCheck};
 pub use export::{EXPORT_BYTES_MAX, ExportError, export, import};
 pub use handle::{CheckpointError, CheckpointHandle};
-pub use keeping::{KeepError, Survey, check_all, make, take_in, unverify_above_head};
+pub use keeping::{KeepError, Survey, check_all, make, take_in};
 pub use message::CheckpointMsg;
 pub use record::{BlockFacts, Checkpoint, CheckpointKind, MANUAL_KEPT_MAX, RunState, SyncProgress};
 pub use recovery::{

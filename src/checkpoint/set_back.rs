@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 use supervisors::CallError;
 
-use super::{Checkpoint, CheckpointCheck, CheckpointError, keeping::check};
+use super::{
+    Checkpoint, CheckpointCheck, CheckpointError,
+    keeping::{check, give_up_above},
+};
 use crate::{
-    ports::{Chain, ChainError},
+    ports::{Chain, ChainError, Journal},
     types::{BlockRef, Height},
 };
 
@@ -18,7 +21,7 @@ pub struct SetBack {
     pub to: BlockRef,
 }
 
-/// Why a chain was not set back. Nothing changed.
+/// Why a chain was not set back. It is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetBackRefused {
     /// There is no such checkpoint.
@@ -38,6 +41,12 @@ pub enum SetBackRefused {
     /// The coordinator did not answer, so that the node may go on producing on top of its head.
     #[error("production could not be stopped, as the coordinator did not answer: ask again")]
     Produces,
+    /// The checkpoint store did not answer, so that what is above would count as lost.
+    #[error(
+        "the checkpoints above could not be given up, as the checkpoint store did not answer: ask \
+         again"
+    )]
+    NotGivenUp,
 }
 
 /// Why a running node did not go back to a checkpoint, or is not known to have.
@@ -54,20 +63,22 @@ pub enum RecoverError {
     Unanswered(#[source] CallError),
 }
 
-/// Makes the block at `height` the head, durably, if one of the checkpoints `kept` there is true of
-/// the chain; forgets what is above.
+/// Makes the block at `height` the head, durably, if one of the checkpoints there is true of the
+/// chain; gives up the checkpoints above, and forgets the blocks.
 ///
 /// # Errors
-/// As of [`Chain::truncate_to`]; what the disk holds is then unknown.
+/// The journal failed, or as of [`Chain::truncate_to`]: what the disk holds is then unknown.
 pub fn set_back(
     chain: &dyn Chain,
-    kept: &[Checkpoint],
+    journal: &dyn Journal,
     height: Height,
 ) -> Result<Result<SetBack, SetBackRefused>, ChainError> {
-    match may_set_back(chain, kept, height)? {
-        Ok(()) => forget_above(chain, height).map(Ok),
-        Err(refused) => Ok(Err(refused)),
+    let (kept, _) = journal.checkpoints()?;
+    if let Err(refused) = may_set_back(chain, &kept, height)? {
+        return Ok(Err(refused));
     }
+    give_up_above(journal, height)?;
+    forget_above(chain, height).map(Ok)
 }
 
 /// Whether one of the checkpoints `kept` at `height` is true of the chain.
@@ -104,11 +115,21 @@ pub(crate) fn forget_above(chain: &dyn Chain, height: Height) -> Result<SetBack,
 mod tests {
     use super::*;
     use crate::{
-        adapters::memory::MemoryChain, doubles::blocks, ports::BlockSource as _, types::BlockRoot,
+        adapters::memory::{MemoryChain, MemoryJournal},
+        checkpoint::{CheckpointKind, Survey, check_all},
+        doubles::{ChainDouble, Write, blocks},
+        ports::BlockSource as _,
+        types::BlockRoot,
     };
 
     fn of(height: u64) -> Checkpoint {
         blocks().checkpoint(height)
+    }
+
+    fn journal_of(kept: &[Checkpoint]) -> MemoryJournal {
+        let journal = MemoryJournal::default();
+        kept.iter().for_each(|checkpoint| journal.put_checkpoint(checkpoint).unwrap());
+        journal
     }
 
     fn chain_of(count: u64) -> MemoryChain {
@@ -122,10 +143,32 @@ mod tests {
     fn chain_is_set_back_to_a_checkpoint_that_holds_whatever_else_is_kept_there() {
         let chain = chain_of(9);
         let forged = Checkpoint { root: BlockRoot::ZERO, ..of(4) };
-        let done = set_back(&chain, &[of(2), forged, of(4)], Height::new(4));
+        let forged = Checkpoint { kind: CheckpointKind::Manual, ..forged };
+        let journal = journal_of(&[of(2), forged, of(4)]);
+        let done = set_back(&chain, &journal, Height::new(4));
         let (from, to) = (blocks().at(9).block_ref(), blocks().at(4).block_ref());
         assert_eq!(done.unwrap(), Ok(SetBack { from, to }));
         assert_eq!(chain.head(), to);
+    }
+
+    #[test]
+    fn what_is_given_up_on_purpose_is_no_loss_wherever_a_crash_comes() {
+        let io = || std::io::Error::other("power loss");
+        let crash = ChainError::Io { action: "cutting".to_owned(), source: io() };
+        let chain = ChainDouble::new([]);
+        chain.append(&(1..=9).map(|height| blocks().at(height)).collect::<Vec<_>>()).unwrap();
+        let journal = journal_of(&[of(2), of(4), of(6), of(8)]);
+        chain.then(Write::Fails(crash));
+        set_back(&chain, &journal, Height::new(4)).unwrap_err();
+
+        // It may have come after the cut,
+        let cut = chain_of(4);
+        assert_eq!(check_all(&cut, &journal).unwrap().wrong(), 0);
+        let survey = Survey::take(&cut, &journal).unwrap();
+        assert_eq!((survey.sound.len(), survey.lost), (2, Vec::new()));
+        // or before: then the claims hold again.
+        let survey = Survey::take(&chain, &journal).unwrap();
+        assert_eq!(survey.sound, [of(2), of(4), of(6), of(8)]);
     }
 
     #[test]
@@ -133,7 +176,10 @@ mod tests {
         let chain = chain_of(9);
         let forged = Checkpoint { root: BlockRoot::ZERO, ..of(4) };
         let refused = |kept: &[Checkpoint], height| {
-            set_back(&chain, kept, Height::new(height)).unwrap().unwrap_err()
+            let journal = journal_of(kept);
+            let refused = set_back(&chain, &journal, Height::new(height)).unwrap().unwrap_err();
+            assert_eq!(journal.checkpoints().unwrap().0, kept, "nothing is given up");
+            refused
         };
         let none = SetBackRefused::NoCheckpoint { height: Height::new(3) };
         assert_eq!(refused(&[of(2), of(4)], 3), none);

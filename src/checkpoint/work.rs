@@ -1,11 +1,13 @@
 //! What the checkpoint store does on a blocking thread, one piece after the other.
 
+use std::io;
+
 use ractor::RpcReplyPort;
 
 use super::{
     CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointArgs, CheckpointKind, KeepError,
     RunState, SyncProgress,
-    keeping::{check_all, make, settle_claims, take_in, unverify_above_head},
+    keeping::{check_all, follow_back, give_up_above, make, settle_claims, take_in},
     record::{STOP_KEPT_MAX, surplus},
 };
 use crate::{
@@ -21,6 +23,7 @@ type Reply<T> = RpcReplyPort<Result<T, KeepError>>;
 pub(super) enum Work {
     Periodic(Height),
     SetBack,
+    GiveUp(Height, Reply<()>),
     Stop,
     Create(Reply<Checkpoint>),
     List(Reply<Vec<Checkpoint>>),
@@ -29,6 +32,22 @@ pub(super) enum Work {
     Remove(Height, Reply<bool>),
     ReadPeers(Reply<Vec<StoredPeer>>),
     StorePeers(Vec<StoredPeer>, Vec<PeerId>, Reply<()>),
+}
+
+impl Work {
+    /// Whether nobody waits for it any more. What nobody asked for is always to be done.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Periodic(_) | Self::SetBack | Self::Stop => false,
+            Self::GiveUp(_, reply) | Self::StorePeers(_, _, reply) => reply.is_closed(),
+            Self::Create(reply) => reply.is_closed(),
+            Self::List(reply) => reply.is_closed(),
+            Self::Check(reply) => reply.is_closed(),
+            Self::TakeIn(_, reply) => reply.is_closed(),
+            Self::Remove(_, reply) => reply.is_closed(),
+            Self::ReadPeers(reply) => reply.is_closed(),
+        }
+    }
 }
 
 /// How far the sync was when the chain had come to `height`.
@@ -73,8 +92,8 @@ fn keep(
     let made = match made_now(args, height, kind) {
         Ok(made) => made,
         // The chain was set back meanwhile: one is made when it comes there again.
-        Err(KeepError::Store(ChainError::OutOfRange { .. })) => return Ok(None),
-        Err(KeepError::Store(error)) => return Err(error),
+        Err(KeepError::Unreadable(ChainError::OutOfRange { .. })) => return Ok(None),
+        Err(KeepError::Unreadable(error) | KeepError::Store(error)) => return Err(error),
         // Only those made by hand can be too many.
         Err(KeepError::TooMany { .. }) => return Ok(None),
     };
@@ -82,19 +101,57 @@ fn keep(
     for height in surplus(&kept, kind, kept_max) {
         args.journal.remove_checkpoint(height, kind)?;
     }
-    settle_claims(&*args.chain, &*args.journal, kept)?;
+    // As they are now: what was just forgotten must not be written again.
+    settle_claims(&*args.chain, &*args.journal)?;
     Ok(Some(made))
 }
 
-/// Does one piece of work. A reply goes to who asked, and who no longer waits for it needs none;
-/// `Err` is what the store cannot go on with.
+/// Replies with what came of a write, and hands on what the store cannot go on with: the journal
+/// shares its database with the index of the chain, so a failure concerns more than who asked.
+fn answer<T>(reply: Reply<T>, done: Result<T, KeepError>) -> Result<(), ChainError> {
+    let failed = match &done {
+        Ok(_) | Err(KeepError::TooMany { .. } | KeepError::Unreadable(_)) => Ok(()),
+        Err(KeepError::Store(error)) => Err(same(error)),
+    };
+    // Who no longer waits for the answer needs none.
+    let _ = reply.send(done);
+    failed
+}
+
+/// The error once more, since one goes to who asked and one to the supervisor.
+fn same(error: &ChainError) -> ChainError {
+    match error {
+        ChainError::NotNext { head, offered } => {
+            ChainError::NotNext { head: *head, offered: *offered }
+        }
+        ChainError::OutOfRange { height, oldest, head } => {
+            ChainError::OutOfRange { height: *height, oldest: *oldest, head: *head }
+        }
+        ChainError::Corrupt(damage) => ChainError::Corrupt(damage.clone()),
+        ChainError::Io { action, source } => {
+            let same = match source.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(source.kind(), source.to_string()),
+            };
+            ChainError::Io { action: action.clone(), source: same }
+        }
+        ChainError::Poisoned => ChainError::Poisoned,
+    }
+}
+
+/// Does one piece of work and returns a checkpoint that is durable, if one is to be told. A reply
+/// goes to who asked; `Err` is what the store cannot go on with.
 pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkpoint>, ChainError> {
     let (chain, journal) = (&*args.chain, &*args.journal);
     match work {
         Work::Periodic(height) => {
             return keep(args, height, CheckpointKind::Periodic, args.settings.kept_max);
         }
-        Work::SetBack => unverify_above_head(chain, journal)?,
+        Work::SetBack => return follow_back(chain, journal),
+        Work::GiveUp(above, reply) => {
+            let done = give_up_above(journal, above);
+            answer(reply, done.map_err(KeepError::from))?;
+        }
         Work::Stop => {
             let head = chain.head().height;
             // Of a chain that was not begun there is nothing to keep.
@@ -105,7 +162,7 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
         Work::Create(reply) => {
             let made = made_now(args, chain.head().height, CheckpointKind::Manual);
             let shown = made.as_ref().ok().cloned();
-            let _ = reply.send(made);
+            answer(reply, made)?;
             return Ok(shown);
         }
         Work::List(reply) => {
@@ -117,11 +174,11 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
             let _ = reply.send(checked.map_err(KeepError::from));
         }
         Work::TakeIn(claims, reply) => {
-            let _ = reply.send(take_in(chain, journal, claims));
+            answer(reply, take_in(chain, journal, claims))?;
         }
         Work::Remove(height, reply) => {
             let removed = journal.remove_checkpoint(height, CheckpointKind::Manual);
-            let _ = reply.send(removed.map_err(KeepError::from));
+            answer(reply, removed.map_err(KeepError::from))?;
         }
         Work::ReadPeers(reply) => {
             let read = journal.peers().map(|(good, bad)| {
@@ -134,7 +191,7 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
         }
         Work::StorePeers(changed, forgotten, reply) => {
             let stored = journal.store_peers(&changed, &forgotten);
-            let _ = reply.send(stored.map_err(KeepError::from));
+            answer(reply, stored.map_err(KeepError::from))?;
         }
     }
     Ok(None)

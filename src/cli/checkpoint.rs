@@ -11,7 +11,7 @@ use alys_sync::{
     checkpoint::{
         CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointKind, EXPORT_BYTES_MAX,
         ExportError, SetBack, SetBackRefused, Survey, check_all, export, import, make, set_back,
-        take_in, unverify_above_head,
+        take_in,
     },
     http::{
         AskError, CheckpointAnswer, check_checkpoints, create_checkpoint, import_checkpoints,
@@ -201,16 +201,13 @@ async fn recover(node: NodeArgs, height: Height) -> Result<Answer, Ending> {
         }
         Place::Stopped(dir) => {
             stopped(dir, move |chain, journal| {
-                let (kept, _) = journal.checkpoints().map_err(Ending::failed)?;
-                let done = set_back(chain, &kept, height).map_err(Ending::failed)?;
-                let done = done.map_err(|refused| match refused {
+                let done = set_back(chain, journal, height).map_err(Ending::failed)?;
+                done.map_err(|refused| match refused {
                     SetBackRefused::NoCheckpoint { .. } => Ending::bad_input(refused),
-                    SetBackRefused::DoesNotHold { .. } | SetBackRefused::Produces => {
-                        Ending::failed(refused)
-                    }
-                })?;
-                unverify_above_head(chain, journal).map_err(Ending::failed)?;
-                Ok(done)
+                    SetBackRefused::DoesNotHold { .. }
+                    | SetBackRefused::Produces
+                    | SetBackRefused::NotGivenUp => Ending::failed(refused),
+                })
             })
             .await?
         }

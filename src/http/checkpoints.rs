@@ -51,7 +51,8 @@ fn answer(answer: Result<CheckpointAnswer, CheckpointError>) -> Response {
             refused(StatusCode::CONFLICT, error.to_string())
         }
         Err(
-            error @ (CheckpointError::Keep(KeepError::Store(_)) | CheckpointError::Unanswered(_)),
+            error @ (CheckpointError::Keep(KeepError::Unreadable(_) | KeepError::Store(_))
+            | CheckpointError::Unanswered(_)),
         ) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no answer on checkpoints");
             refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
@@ -98,7 +99,8 @@ pub(super) async fn recover(
             refused(StatusCode::CONFLICT, error.to_string())
         }
         Err(
-            error @ (RecoverError::Refused(SetBackRefused::Produces) | RecoverError::Unanswered(_)),
+            error @ (RecoverError::Refused(SetBackRefused::Produces | SetBackRefused::NotGivenUp)
+            | RecoverError::Unanswered(_)),
         ) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no answer on a checkpoint");
             refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())

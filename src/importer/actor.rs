@@ -14,9 +14,10 @@ use super::{
     ImporterMsg,
     batch::{Stop, next_batch},
     message::{CommittedBatch, SetBackOrder},
+    set_back::set_back,
 };
 use crate::{
-    checkpoint::{CheckpointHandle, SetBack, SetBackRefused, forget_above, may_set_back},
+    checkpoint::{CheckpointHandle, SetBack, SetBackRefused},
     consensus::LinkPoint,
     coordinator::CoordinatorHandle,
     flow::Segment,
@@ -179,27 +180,13 @@ fn tell_head(state: &State) {
 /// Sets the chain back. What waited for import was for the chain as it was.
 fn begin_set_back(myself: &ActorRef<ImporterMsg>, state: &mut State, order: SetBackOrder) {
     let SetBackOrder { height, kept, reply } = order;
-    let (chain, coordinator) = (Arc::clone(&state.args.chain), state.args.coordinator.clone());
-    let myself = myself.clone();
+    let (args, myself) = (state.args.clone(), myself.clone());
     let span = tracing::info_span!("set_back", to = %height);
     state.setting_back = true;
-    let work = async move {
-        let looked_at = Arc::clone(&chain);
-        if let Err(refused) = on_disk(move || may_set_back(&*looked_at, &kept, height)).await? {
-            return Ok(Err(refused));
-        }
-        // Nobody may build on a head that is about to go. A coordinator that is down closes the
-        // gate before it starts; one that hangs does not. What it is asked next it answers when it
-        // has done this.
-        if coordinator.setting_back().is_ok() && coordinator.status().await.is_err() {
-            return Ok(Err(SetBackRefused::Produces));
-        }
-        on_disk(move || Ok(Ok((forget_above(&*chain, height)?, chain.tip()?)))).await
-    };
     state.writing = Some(tokio::spawn(
         async move {
             // All of the chain is let go before it is told: after the message nobody waits.
-            let result = work.await;
+            let result = set_back(args, height, kept).await;
             // An importer that died meanwhile is followed by one that reads the head from the
             // store.
             let _ = myself.cast(ImporterMsg::WasSetBack { result, reply });
@@ -209,7 +196,7 @@ fn begin_set_back(myself: &ActorRef<ImporterMsg>, state: &mut State, order: SetB
 }
 
 /// Runs `work` on a blocking thread. A store that panics may have written anything.
-async fn on_disk<T: Send + 'static>(
+pub(super) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ChainError> + Send + 'static,
 ) -> Result<T, ChainError> {
     spawn_blocking(work).await.unwrap_or(Err(ChainError::Poisoned))

@@ -1,4 +1,5 @@
 use std::sync::{
+    Mutex,
     atomic::{AtomicBool, Ordering},
     mpsc,
 };
@@ -28,6 +29,10 @@ struct World {
     /// Whether the coordinator answers nothing.
     silent: Arc<AtomicBool>,
     checkpoints: Recorded<CheckpointMsg>,
+    /// Above what checkpoints were given up, and where the chain ended then.
+    given_up: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// Whether the checkpoint store gives up nothing.
+    keeps: Arc<AtomicBool>,
     gate: ImportGate,
     tree: SupervisorHandle,
 }
@@ -64,6 +69,31 @@ fn answering(
     comes_out
 }
 
+/// A checkpoint store that gives up what it is told to; all else comes out again.
+fn giving_up(
+    mut told: UnboundedReceiver<CheckpointMsg>,
+    chain: Arc<ChainDouble>,
+    given_up: Arc<Mutex<Vec<(u64, u64)>>>,
+    keeps: Arc<AtomicBool>,
+) -> UnboundedReceiver<CheckpointMsg> {
+    let (rest, comes_out) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(message) = told.recv().await {
+            if let CheckpointMsg::GiveUpAbove { height, reply } = message {
+                if keeps.load(Ordering::Relaxed) {
+                    continue;
+                }
+                given_up.lock().unwrap().push((height.get(), chain.head().height.get()));
+                reply.send(Ok(())).unwrap();
+            } else {
+                // The test may have ended.
+                let _ = rest.send(message);
+            }
+        }
+    });
+    comes_out
+}
+
 fn not_next() -> ChainError {
     let block = BlockRef { height: h(1), root: BlockRoot::ZERO };
     ChainError::NotNext { head: block, offered: block }
@@ -74,7 +104,7 @@ impl World {
         let chain = Arc::new(ChainDouble::new(script));
         let scheduler = recorded("scheduler");
         let mut coordinator = recorded("coordinator");
-        let checkpoints = recorded("checkpoints");
+        let mut checkpoints = recorded("checkpoints");
         let child = ChildHandle::new("importer");
         let gate = ImportGate::default();
         let args = ImporterArgs {
@@ -91,7 +121,23 @@ impl World {
         let importer = ImporterHandle::new(child.clone());
         let silent = Arc::<AtomicBool>::default();
         coordinator.told = answering(coordinator.told, Arc::clone(&silent));
-        Self { silent, chain, importer, child, scheduler, coordinator, checkpoints, gate, tree }
+        let given_up = Arc::<Mutex<Vec<_>>>::default();
+        let keeps = Arc::<AtomicBool>::default();
+        let (chained, noted) = (chain.clone(), Arc::clone(&given_up));
+        checkpoints.told = giving_up(checkpoints.told, chained, noted, Arc::clone(&keeps));
+        Self {
+            silent,
+            given_up,
+            keeps,
+            chain,
+            importer,
+            child,
+            scheduler,
+            coordinator,
+            checkpoints,
+            gate,
+            tree,
+        }
     }
 
     fn import(&self, first: u64, last: u64) {
@@ -126,6 +172,14 @@ impl World {
     fn set_back(&self, height: u64) -> JoinHandle<Result<SetBack, RecoverError>> {
         let (importer, kept) = (self.importer.clone(), vec![blocks().checkpoint(height)]);
         tokio::spawn(async move { importer.set_back(h(height), kept).await })
+    }
+
+    /// Returns while the coordinator is down.
+    async fn fell_coordinator(&self) {
+        assert!(self.coordinator.handle.kill());
+        while self.coordinator.handle.is_running() {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn written(&self) -> Vec<u64> {
@@ -294,6 +348,7 @@ async fn chain_is_set_back_and_everybody_is_told_and_import_goes_on_from_there()
         told = Some(next);
     }
     assert!(matches!(told, Some(CheckpointMsg::SetBack { head }) if head == h(4)));
+    assert_eq!(*world.given_up.lock().unwrap(), [(4, 9)], "before the cut");
     // What is late from before begins above the head, or links to it like any other.
     world.import(10, 12);
     world.told_in_turn(&[("started", 4)]).await;
@@ -354,6 +409,42 @@ async fn nothing_is_set_back_while_production_cannot_be_stopped() {
     assert!(matches!(refused, RecoverError::Refused(SetBackRefused::Produces)), "{refused:?}");
     assert_eq!(world.chain.head(), blocks().at(6).block_ref());
     world.silent.store(false, Ordering::Relaxed);
+    assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn coordinator_that_is_down_is_waited_for_before_the_chain_is_set_back() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    while world.coordinator.told.try_recv().is_ok() {}
+    // It comes back, and hangs: the gate may be as it was left.
+    world.silent.store(true, Ordering::Relaxed);
+    world.fell_coordinator().await;
+    let refused = world.set_back(2).await.unwrap().unwrap_err();
+    assert!(matches!(refused, RecoverError::Refused(SetBackRefused::Produces)), "{refused:?}");
+    assert_eq!(world.chain.head(), blocks().at(6).block_ref());
+    while world.coordinator.told.try_recv().is_ok() {}
+
+    world.silent.store(false, Ordering::Relaxed);
+    world.fell_coordinator().await;
+    assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
+    let first = world.coordinator.told.recv().await.unwrap();
+    assert!(matches!(first, CoordinatorMsg::SettingBack), "the next one has closed the gate");
+    let then = world.coordinator.told.recv().await.unwrap();
+    assert!(matches!(then, CoordinatorMsg::SetBack { .. }), "and then heard of the lower head");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_set_back_while_the_checkpoints_above_cannot_be_given_up() {
+    let mut world = World::new([], 100).await;
+    world.import(1, 6);
+    world.told_in_turn(&[("started", 0), ("imported", 6)]).await;
+    world.keeps.store(true, Ordering::Relaxed);
+    let refused = world.set_back(2).await.unwrap().unwrap_err();
+    assert!(matches!(refused, RecoverError::Refused(SetBackRefused::NotGivenUp)), "{refused:?}");
+    assert_eq!(world.chain.head(), blocks().at(6).block_ref());
+    world.keeps.store(false, Ordering::Relaxed);
     assert_eq!(world.set_back(2).await.unwrap().unwrap().to.height, h(2));
 }
 

@@ -14,6 +14,7 @@ mod actor;
 mod batch;
 mod handle;
 mod message;
+mod set_back;
 
 pub use actor::{BlockImporter, ImporterArgs, StoreFailure};
 pub use batch::{Refusal, Stop};

@@ -284,7 +284,7 @@ pub const RECOVERY_TABLE: [RecoveryRow; 14] = [
     RecoveryRow {
         class: ErrorClass::StorageFailure,
         steps: &[Step::Stop, Step::AskOperator],
-        who: &["BlockImporter", "SyncSupervisor"],
+        who: &["BlockImporter", "CheckpointStore", "SyncSupervisor"],
         runbook: Some("the sync has ended … the chain store failed"),
         tests: &["errors_of_disk_and_files_are_recovered_from_as_the_table_says"],
     },

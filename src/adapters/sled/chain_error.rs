@@ -30,6 +30,7 @@ impl From<IndexError> for ChainError {
             IndexError::Io { action, source } => {
                 Self::Io { action: format!("{action} the index"), source }
             }
+            IndexError::Poisoned => Self::Poisoned,
             damage @ (IndexError::Damaged { .. }
             | IndexError::Missing { .. }
             | IndexError::BadRecord { .. }

@@ -3,7 +3,7 @@
 //! Owns the order of commits and who may write. The handle is cheap to clone and outlives any actor
 //! that uses it. One writer at a time: the others wait. After a write that failed the store refuses
 //! all writes until the directory is opened again, because nobody knows what the disk holds; it
-//! can still be read.
+//! can still be read. So it does after a failed write of the records beside the chain.
 
 use std::{
     path::{Path, PathBuf},

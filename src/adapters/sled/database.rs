@@ -6,9 +6,12 @@
 use std::{
     fs::{File, TryLockError},
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -82,6 +85,10 @@ pub enum IndexError {
     /// A root leads to a height that has another one.
     #[error("the index of roots does not fit the index of heights")]
     BadRoot,
+    /// An earlier write failed, so what the disk holds is unknown until the database is opened
+    /// again.
+    #[error("the index is closed to writes after an earlier failure")]
+    Poisoned,
 }
 
 impl IndexError {
@@ -97,12 +104,17 @@ impl IndexError {
     }
 }
 
-/// An open database together with the lock of the directory it lies in.
+/// An open database together with the lock of the directory it lies in. All who write to it share
+/// its file, and the system tells of pages it lost once, to whoever syncs next: so after the first
+/// write or sync that failed, it refuses those of everybody. It can still be read.
 #[derive(Debug)]
 pub(super) struct Database {
     db: Db,
-    /// The database's file: what its own flush leaves in the drive's cache, this syncs.
-    file: File,
+    /// The database's file: what its own flush leaves in the drive's cache, this syncs. One at a
+    /// time, since of two that sync at once only one is told that pages were lost.
+    file: Mutex<File>,
+    /// Whether a write or a sync has failed.
+    poisoned: AtomicBool,
     /// Let go of last, when nothing writes any more.
     _lock: DirLock,
 }
@@ -130,7 +142,8 @@ impl Database {
         for made in [dir.join("conf"), dir.join("db"), dir.to_path_buf()] {
             File::open(made).and_then(|made| made.sync_all()).map_err(io)?;
         }
-        Ok(Arc::new(Self { db, file, _lock: lock }))
+        let (file, poisoned) = (Mutex::new(file), AtomicBool::new(false));
+        Ok(Arc::new(Self { db, file, poisoned, _lock: lock }))
     }
 
     /// Opens a tree, or makes it.
@@ -141,15 +154,38 @@ impl Database {
         self.db.open_tree(name).map_err(IndexError::from_sled("opening"))
     }
 
+    /// Runs `write`, unless an earlier one failed.
+    ///
+    /// # Errors
+    /// [`IndexError::Poisoned`] with nothing done; those of `write`, after which nobody writes.
+    pub(super) fn write<T>(
+        &self,
+        write: impl FnOnce() -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        if self.poisoned.load(Ordering::SeqCst) {
+            return Err(IndexError::Poisoned);
+        }
+        // A panic leaves as much in doubt as an error does.
+        let written = catch_unwind(AssertUnwindSafe(write));
+        if !matches!(written, Ok(Ok(_))) {
+            self.poisoned.store(true, Ordering::SeqCst);
+        }
+        written.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
     /// Makes every write that returned before this call survive a power loss. The database's own
     /// flush ends in `sync_file_range`, which covers neither the length of a file that grew nor the
     /// cache of the drive, so its file is synced as well.
     ///
     /// # Errors
-    /// [`IndexError::Io`] and [`IndexError::Damaged`]. What is on the disk is then unknown.
+    /// [`IndexError::Io`], [`IndexError::Damaged`], [`IndexError::Poisoned`]. What is on the disk
+    /// is then unknown.
     pub(super) fn make_durable(&self) -> Result<(), IndexError> {
-        self.db.flush().map_err(IndexError::from_sled("flushing"))?;
-        self.file.sync_data().map_err(|source| IndexError::Io { action: "syncing", source })
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write(|| {
+            self.db.flush().map_err(IndexError::from_sled("flushing"))?;
+            file.sync_data().map_err(|source| IndexError::Io { action: "syncing", source })
+        })
     }
 }
 
@@ -169,6 +205,70 @@ fn wait_until_released(path: &Path) -> io::Result<()> {
                 thread::sleep(RELEASE_POLL);
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::{
+        super::{data_dir, index::Index, record_store::RecordStore},
+        *,
+    };
+    use crate::{
+        adapters::conformance::checkpoint,
+        ports::{ChainError, Journal as _},
+        types::{BlockRef, BlockRoot},
+    };
+
+    fn open(dir: &TempDir) -> Arc<Database> {
+        let lock = data_dir::claim(dir.path(), BlockRoot::ZERO).unwrap();
+        Database::open(&dir.path().join("index"), lock).unwrap()
+    }
+
+    impl Database {
+        /// Puts another file in the place of the one that is synced.
+        fn sync_instead(&self, file: File) -> File {
+            std::mem::replace(&mut *self.file.lock().unwrap(), file)
+        }
+    }
+
+    #[test]
+    fn sync_that_fails_for_one_closes_the_database_to_everybody() {
+        let dir = TempDir::new().unwrap();
+        let database = open(&dir);
+        let journal = RecordStore::open(&database).unwrap();
+        let index = Index::open(Arc::clone(&database)).unwrap();
+        journal.put_checkpoint(&checkpoint(100)).unwrap();
+
+        // The system refuses to sync a device that holds nothing.
+        let file = database.sync_instead(File::open("/dev/null").unwrap());
+        let failed = journal.store_peers(&[], &[]).unwrap_err();
+        assert!(matches!(failed, ChainError::Io { .. }), "{failed:?}");
+        // As after lost pages: the next sync by itself would succeed.
+        database.sync_instead(file);
+        let head = BlockRef { height: Height::new(7), root: BlockRoot::ZERO };
+        let refused = index.lower_head(head).unwrap_err();
+        assert!(matches!(refused, IndexError::Poisoned), "{refused:?}");
+        assert!(matches!(index.head(), Err(IndexError::Missing { .. })), "nothing was written");
+        let refused = journal.put_checkpoint(&checkpoint(200)).unwrap_err();
+        assert!(matches!(refused, ChainError::Poisoned), "{refused:?}");
+        let kept = journal.checkpoints().unwrap().0;
+        assert_eq!(kept, [checkpoint(100)], "it can still be read, and nothing was written");
+    }
+
+    #[test]
+    fn write_that_fails_or_panics_is_the_last() {
+        for fails in [|| Err(IndexError::BadRoot), || panic!("the database panics")] {
+            let dir = TempDir::new().unwrap();
+            let database = open(&dir);
+            database.write(|| Ok(())).unwrap();
+            let failed = catch_unwind(AssertUnwindSafe(|| database.write::<()>(fails)));
+            assert!(!matches!(failed, Ok(Ok(()))));
+            let refused = database.write(|| Ok(())).unwrap_err();
+            assert!(matches!(refused, IndexError::Poisoned), "{refused:?}");
         }
     }
 }

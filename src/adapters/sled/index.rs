@@ -218,7 +218,8 @@ impl Index {
                 break;
             }
             any = true;
-            transact(&[(&self.heights, &heights), (&self.roots, &roots)])?;
+            self.database
+                .write(|| transact(&[(&self.heights, &heights), (&self.roots, &roots)]))?;
         }
         if any { self.database.make_durable() } else { Ok(()) }
     }
@@ -237,7 +238,8 @@ impl Index {
         if let Some(head) = head {
             put(&mut state, HEAD, &head)?;
         }
-        transact(&[(&self.heights, &heights), (&self.roots, &roots), (&self.state, &state)])?;
+        let batches = [(&self.heights, &heights), (&self.roots, &roots), (&self.state, &state)];
+        self.database.write(|| transact(&batches))?;
         self.database.make_durable()
     }
 

@@ -5,7 +5,10 @@
 //! Nothing that was committed is removed, whatever is found, unless the caller said so: then by
 //! [`super::recovering`], into a quarantine, or by lowering the head.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     OpenError, StoreOptions, data_dir,
@@ -329,6 +332,11 @@ impl<'a> Opening<'a> {
             | IndexError::BadRoot) => {
                 OpenError::CorruptIndex { dir: self.index_dir.clone(), source }
             }
+            poisoned @ IndexError::Poisoned => OpenError::Io {
+                action: "writing",
+                path: self.index_dir.clone(),
+                source: io::Error::other(poisoned),
+            },
         }
     }
 

@@ -139,7 +139,10 @@ impl RecordStore {
     ) -> Result<(), RecordStoreError> {
         let record = record::encode(kind.version, BODY_BYTES_MAX, body)
             .map_err(|source| RecordStoreError::BadRecord { kind, key: key.clone(), source })?;
-        self.records.insert(path(kind, key)?, record).map_err(IndexError::from_sled("writing"))?;
+        let path = path(kind, key)?;
+        self.database.write(|| {
+            self.records.insert(path, record).map_err(IndexError::from_sled("writing"))
+        })?;
         Ok(())
     }
 
@@ -183,7 +186,10 @@ impl RecordStore {
     /// [`RecordStoreError::LongKey`] and [`RecordStoreError::Index`].
     pub fn remove(&self, kind: RecordKind, key: &RecordKey) -> Result<bool, RecordStoreError> {
         let path = path(kind, key)?;
-        Ok(self.records.remove(path).map_err(IndexError::from_sled("writing"))?.is_some())
+        let removed = self
+            .database
+            .write(|| self.records.remove(path).map_err(IndexError::from_sled("writing")))?;
+        Ok(removed.is_some())
     }
 
     /// Moves a record to another kind as it is, whatever it holds, and says whether there was one:
@@ -207,7 +213,8 @@ impl RecordStore {
         let mut batch = Batch::default();
         batch.insert([&to.prefix(), key.as_bytes(), &checksum].concat(), record);
         batch.remove(from);
-        self.records.apply_batch(batch).map_err(IndexError::from_sled("writing"))?;
+        self.database
+            .write(|| self.records.apply_batch(batch).map_err(IndexError::from_sled("writing")))?;
         Ok(true)
     }
 

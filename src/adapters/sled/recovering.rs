@@ -130,6 +130,7 @@ fn is_damage(error: &IndexError) -> bool {
         IndexError::Io { .. }
         | IndexError::Damaged { .. }
         | IndexError::BadEntry { .. }
-        | IndexError::BadRoot => false,
+        | IndexError::BadRoot
+        | IndexError::Poisoned => false,
     }
 }

@@ -23,7 +23,8 @@ impl Index {
         let mut state = Batch::default();
         put(&mut state, HEAD, &head)?;
         put(&mut state, CUTTING, &head)?;
-        self.state.apply_batch(state).map_err(IndexError::from_sled("writing"))?;
+        self.database
+            .write(|| self.state.apply_batch(state).map_err(IndexError::from_sled("writing")))?;
         self.database.make_durable()
     }
 
@@ -36,7 +37,8 @@ impl Index {
         let mut state = Batch::default();
         put(&mut state, HEAD, &head)?;
         put(&mut state, RECOVERING, &head)?;
-        self.state.apply_batch(state).map_err(IndexError::from_sled("writing"))?;
+        self.database
+            .write(|| self.state.apply_batch(state).map_err(IndexError::from_sled("writing")))?;
         self.database.make_durable()
     }
 
@@ -53,7 +55,8 @@ impl Index {
     /// # Errors
     /// [`IndexError::Io`], [`IndexError::Damaged`].
     pub(in super::super) fn end_recovery(&self) -> Result<(), IndexError> {
-        self.state.remove(RECOVERING).map_err(IndexError::from_sled("writing"))?;
+        self.database
+            .write(|| self.state.remove(RECOVERING).map_err(IndexError::from_sled("writing")))?;
         self.database.make_durable()
     }
 
@@ -78,7 +81,8 @@ impl Index {
     /// # Errors
     /// [`IndexError::Io`], [`IndexError::Damaged`].
     pub(in super::super) fn end_cut(&self) -> Result<(), IndexError> {
-        self.state.remove(CUTTING).map_err(IndexError::from_sled("writing"))?;
+        self.database
+            .write(|| self.state.remove(CUTTING).map_err(IndexError::from_sled("writing")))?;
         self.database.make_durable()
     }
 }
