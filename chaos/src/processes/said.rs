@@ -103,8 +103,8 @@ impl Standing {
             || self.peer(name).is_some_and(|peer| peer.failures > 0)
     }
 
-    /// Whether the peer that is called `name` is held to be honest, and has failed no more than what
-    /// one moment costs in which the machine stands still: the requests that are open then.
+    /// Whether the peer that is called `name` is held to be honest, and has failed no more than the
+    /// requests that are open at once: what a moment costs in which the machine stands still.
     pub(crate) fn does_not_blame(&self, name: &str) -> bool {
         self.peer(name).is_some_and(|peer| {
             let open_max = Settings::default().requests_per_peer_max as u64;

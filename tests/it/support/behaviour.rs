@@ -55,7 +55,7 @@ async fn send(reply: &RawReply, block: &[u8]) {
     let _ = reply.write(encode_block_chunk(block).unwrap()).await;
 }
 
-/// Today's servers: one block a request, however many are asked; ranges as far as `barrier` lets it.
+/// Today's servers: one block a request, however many are asked; ranges as `barrier` lets them.
 pub fn one_block(
     chain: Arc<TestChain>,
     counter: Arc<Counter>,
@@ -95,7 +95,8 @@ pub struct Barrier {
 impl Barrier {
     /// Ranges are served up to this height. What goes beyond waits.
     pub fn at(height: u64) -> Arc<Self> {
-        Arc::new(Self { highest: watch::Sender::new(height), waiting: watch::Sender::default() })
+        let highest = watch::Sender::new(height);
+        Arc::new(Self { highest, waiting: watch::Sender::default() })
     }
 
     /// From now on it is at this height.

@@ -20,8 +20,8 @@ enum Way {
 /// Segments that must be in flight when a child is struck.
 const IN_FLIGHT: usize = 4;
 
-/// How far the servers let a sync go on when it has come to their barrier and no moment was a busy one.
-/// Unit: blocks. Two or three segments: a test that looks away for long misses no more of the sync.
+/// How far the servers let a sync go on that has come to their barrier without a busy moment. Unit:
+/// blocks. Two or three segments: a test that looks away for long misses no more of the sync.
 const STEP: u64 = 64;
 
 /// Strikes `child` while segments are in flight, once in each way, and sees the sync complete.

@@ -41,7 +41,11 @@ async fn restart_keeps_bans_and_scores() {
     };
     node.until("the liar is out", out).await;
     barrier.open();
-    let before = node.until_synced().await;
+    node.until_synced().await;
+    let counted = |status: &SyncStatus| {
+        status_of(status, &honest).is_some_and(|honest| honest.blocks >= 1_500)
+    };
+    let before = node.until("all that it served is counted", counted).await;
     node.stop().await;
     let [liar_before, honest_before] = servers.map(|server| status_of(&before, server).unwrap());
     assert_eq!(liar_before.ban.unwrap().reason, BanReason::Lies);
