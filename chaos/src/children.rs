@@ -19,6 +19,12 @@ use crate::{
     trace::Event,
 };
 
+/// The share of the victims' blows that has to meet a node at work. Unit: hundredths. Source: 99.6
+/// in 16,000 blows; the others come when a sync has ended before the last of its blows. Too low:
+/// blows that hit idle nodes show nothing, and nobody notices. Too high: a few early syncs fail a
+/// short measurement.
+const AT_WORK_PERCENT_MIN: u64 = 95;
+
 /// What came of the blows that one child got in one way, or in all of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct BlowFigures {
@@ -92,9 +98,16 @@ pub struct ChildrenReport {
 }
 
 impl ChildrenReport {
-    /// Whether every child came back every time, and every sync to its end.
+    /// Whether every child came back every time, and every sync to its end, and the blows hit nodes
+    /// at work.
     pub fn is_kept(&self) -> bool {
-        self.failed_seeds.is_empty() && self.completed == self.runs && self.restarts == self.blows
+        let (at_work, struck) = self.children.iter().fold((0, 0), |(at_work, struck), row| {
+            (at_work + row.all.at_work, struck + row.all.struck)
+        });
+        self.failed_seeds.is_empty()
+            && self.completed == self.runs
+            && self.restarts == self.blows
+            && at_work * 100 >= struck * AT_WORK_PERCENT_MIN
     }
 }
 

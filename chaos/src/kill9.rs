@@ -52,6 +52,8 @@ pub enum KillInstant {
     After(f64),
     /// Where a thread of it makes its nth call of this name.
     AtCall(&'static str, u64),
+    /// At the head: no thread of it had made that call by then.
+    AtHeadBefore(&'static str, u64),
 }
 
 /// One kill and what followed.
@@ -95,6 +97,8 @@ pub struct Kill9Report {
     pub runs: u64,
     /// Of those, killed at a call that makes data durable.
     pub killed_at_syncs: u64,
+    /// Of those, that were to be and came to the head without such a call, and were killed there.
+    pub killed_at_head: u64,
     /// Nodes that downloaded again after their restart.
     pub resumed: u64,
     /// The longest time until they did. Unit: seconds.
@@ -191,7 +195,7 @@ impl Kills {
     async fn run(&self, seed: u64) -> Result<KillRun, SceneError> {
         let instant = self.instant(&mut StdRng::seed_from_u64(seed));
         let store = self.scene.new_store("node")?;
-        let promised = self.kill(&store, &instant).await?;
+        let (promised, instant) = self.kill(&store, instant).await?;
         let begun = Instant::now();
         let (node, left) =
             self.leave_alone(self.scene.start(&store, NodeOptions::default())?, begun).await?;
@@ -225,12 +229,18 @@ impl Kills {
         }
     }
 
-    /// Starts a node and kills it; the last block that it has promised.
-    async fn kill(&self, store: &Path, instant: &KillInstant) -> Result<Height, SceneError> {
+    /// Starts a node and kills it; the last block that it has promised, and when it was killed.
+    async fn kill(
+        &self,
+        store: &Path,
+        wanted: KillInstant,
+    ) -> Result<(Height, KillInstant), SceneError> {
         let begun = Instant::now();
-        let (strace, at) = match instant {
-            KillInstant::After(seconds) => (None, Some(Duration::from_secs_f64(*seconds))),
-            KillInstant::AtCall(call, nth) => (Some(syncs::killing_at(call, *nth)), None),
+        let (strace, at) = match wanted {
+            KillInstant::After(seconds) => (None, Some(Duration::from_secs_f64(seconds))),
+            KillInstant::AtCall(call, nth) | KillInstant::AtHeadBefore(call, nth) => {
+                (Some(syncs::killing_at(call, nth)), None)
+            }
         };
         let options = NodeOptions { strace, ..NodeOptions::default() };
         let mut node = self.scene.start(store, options)?;
@@ -239,7 +249,7 @@ impl Kills {
             sleep_until(begun + at).await;
             node.kill_now()?;
         }
-        let mut promised = Height::GENESIS;
+        let (mut promised, mut instant) = (Height::GENESIS, wanted.clone());
         while let Some(said) = node.hear_until_end::<Said>().await? {
             match said {
                 Said::Opened { height } | Said::Imported { height } => promised = height,
@@ -252,11 +262,16 @@ impl Kills {
                 | Said::Back { .. }
                 | Said::Ended { .. } => {}
                 // It made fewer calls than in the sync that was looked at.
-                Said::Synced { .. } => node.kill_now()?,
+                Said::Synced { .. } => {
+                    if let KillInstant::AtCall(call, nth) = wanted {
+                        instant = KillInstant::AtHeadBefore(call, nth);
+                        node.kill_now()?;
+                    }
+                }
             }
         }
         node.ended().await?;
-        Ok(promised)
+        Ok((promised, instant))
     }
 
     /// Waits until the node is at the head.
@@ -311,10 +326,12 @@ fn report(runs: Vec<KillRun>, noted: Option<&Noted>, took: Duration) -> Kill9Rep
     let mut resumes: Vec<f64> = runs.iter().filter_map(|run| run.resume_seconds).collect();
     resumes.sort_by(f64::total_cmp);
     let at_sync = |run: &&KillRun| matches!(run.instant, KillInstant::AtCall(..));
+    let at_head = |run: &&KillRun| matches!(run.instant, KillInstant::AtHeadBefore(..));
     let redownloaded = runs.iter().map(|run| run.redownloaded_fraction);
     Kill9Report {
         runs: runs.len() as u64,
         killed_at_syncs: runs.iter().filter(at_sync).count() as u64,
+        killed_at_head: runs.iter().filter(at_head).count() as u64,
         resumed: resumes.len() as u64,
         max_resume_seconds: resumes.last().copied().unwrap_or_default(),
         median_resume_seconds: resumes.get(resumes.len() / 2).copied().unwrap_or_default(),

@@ -16,7 +16,8 @@ fn report(arguments: &[&str]) -> Value {
 
 #[test]
 fn node_killed_at_any_instant_keeps_what_it_promised_and_comes_to_the_same_head() {
-    let report = report(&["kill9", "--runs", "3", "--blocks", "600", "--json"]);
+    // So many that a look for the head more, of a machine that stands still, is not 2 % of them.
+    let report = report(&["kill9", "--runs", "3", "--blocks", "2400", "--json"]);
     assert_eq!(report["resumed"], 3, "{report}");
     assert_eq!(report["heads_identical"], 3, "{report}");
     assert_eq!(report["lost_acknowledged"], 0, "{report}");

@@ -35,6 +35,8 @@ impl Supervisor {
         let launcher = Arc::new(SupervisorLauncher::new(Arc::new(spec)));
         let root = ChildSpec::root(Arc::clone(&launcher));
         let incarnation = handle.incarnation().saturating_add(1);
+        // Before the first child, which may block its thread while those after it still start.
+        let clockwork = if watches(&root) { Clockwork::start() } else { None };
         let newborn = match launch(&root, incarnation, None).await {
             Ok(newborn) => newborn,
             Err(exit) => {
@@ -43,7 +45,6 @@ impl Supervisor {
             }
         };
         let (ended, end) = watch::channel(None);
-        let clockwork = if watches(&root) { Clockwork::start() } else { None };
         let weak = Arc::downgrade(&launcher);
         let tree = SupervisorHandle { handle, launcher: weak, reports: reports.clone(), end };
         tokio::spawn(async move {

@@ -46,12 +46,15 @@ async fn demo_syncs_a_given_chain() {
     assert!(text.stdout.contains(" s CPU in signatures, "), "{text:?}");
 }
 
+/// A thousand blocks take most of a minute: no signal comes too late.
+const SLOWLY: [&str; 2] = ["--download-mbit", "1"];
+
 #[tokio::test]
 async fn interrupted_demo_goes_on_in_the_same_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let args = ["demo", "--blocks", "1500", "--peers", "2", "--workers", "1", "--json"];
+    let args = ["demo", "--blocks", "1500", "--peers", "2", "--json"];
     let args = [&args[..], &["--data-dir", dir.path().to_str().unwrap()]].concat();
-    let mut first = Running::start(&args);
+    let mut first = Running::start(&[&args[..], &SLOWLY].concat());
     first.until_says("downloading blocks").await;
     first.signal("INT").await;
     let first = first.ended().await;
@@ -71,8 +74,8 @@ async fn interrupted_demo_goes_on_in_the_same_directory() {
 #[tokio::test]
 async fn killed_demo_leaves_no_process_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let args = ["demo", "--blocks", "1000", "--workers", "1", "--data-dir"];
-    let mut demo = Running::start(&[&args[..], &[dir.path().to_str().unwrap()]].concat());
+    let args = ["demo", "--blocks", "1000", "--data-dir", dir.path().to_str().unwrap()];
+    let mut demo = Running::start(&[&args[..], &SLOWLY].concat());
     demo.until_says("downloading blocks").await;
     demo.signal("KILL").await;
     // The serving processes hold the same standard error: it ends when the last of them does.

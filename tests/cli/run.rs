@@ -71,10 +71,11 @@ async fn run_goes_on_where_it_was_after_an_interrupt_and_after_a_kill() {
     let chain = Chain::new(1_500);
     let (_server, address) = Running::serving(&chain).await;
     let node = chain.path("node");
-    let slow = ["--until-synced", "--workers", "1"];
-    let args = run_args(&chain, &node, &[&address], &slow);
+    let args = run_args(&chain, &node, &[&address], &["--until-synced"]);
+    // At this pace the sync takes a minute: no signal comes too late.
+    let slowly = [&args[..], &["--download-mbit", "1"].map(str::to_owned)].concat();
 
-    let mut first = Running::start(&args);
+    let mut first = Running::start(&slowly);
     first.until_says("to=\"downloading_blocks\"").await;
     first.signal("INT").await;
     let first = first.ended().await;
@@ -82,7 +83,7 @@ async fn run_goes_on_where_it_was_after_an_interrupt_and_after_a_kill() {
     let interrupted_at = first.json()["height"].as_u64().unwrap();
     assert_eq!(first.json()["synced"], false);
 
-    let mut second = Running::start(&args);
+    let mut second = Running::start(&slowly);
     second.until_says("to=\"downloading_blocks\"").await;
     second.signal("KILL").await;
     assert_eq!(second.ended().await.code, None);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use alys_sync::{
     reputation::{PeerState, PeerStatus},
+    resilience::BreakerTotals,
+    scheduler::Settings,
     tree::Child,
     types::Height,
 };
@@ -81,6 +83,8 @@ pub(crate) struct Standing {
     pub(crate) failures_in_row: BTreeMap<String, usize>,
     /// By name, the peers whose breakers are not closed.
     pub(crate) breakers_open: Vec<String>,
+    /// How often breakers changed.
+    pub(crate) breaker_totals: BreakerTotals,
     /// How often a second peer was asked for the front and was first.
     pub(crate) hedges_won: u64,
     /// What may be downloaded ahead. Unit: bytes.
@@ -104,6 +108,15 @@ impl Standing {
     pub(crate) fn counts_failures_of(&self, name: &str) -> bool {
         self.failures_in_row.contains_key(name)
             || self.peer(name).is_some_and(|peer| peer.failures > 0)
+    }
+
+    /// Whether the peer that is called `name` is held to be honest, and has failed no more than the
+    /// requests that are open at once: what a moment costs in which the machine stands still.
+    pub(crate) fn does_not_blame(&self, name: &str) -> bool {
+        self.peer(name).is_some_and(|peer| {
+            let open_max = Settings::default().requests_per_peer_max as u64;
+            peer.ban.is_none() && peer.failed_blocks == 0 && peer.failures <= open_max
+        })
     }
 
     /// Whether somebody is kept out.

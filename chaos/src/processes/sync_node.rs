@@ -168,6 +168,7 @@ async fn standing(node: &Node) -> Standing {
         peers,
         failures_in_row,
         breakers_open,
+        breaker_totals: node.breaker_totals(),
         // A scheduler that is down has none to tell of.
         hedges_won: node.window().await.map_or(0, |window| window.hedges_won),
         budget_bytes: node.budget().limit,

@@ -1,5 +1,7 @@
 //! Peers that send what no honest peer can have, what is of no use, or another chain.
 
+use std::time::Duration;
+
 use alys_sync::{
     reputation::{BanReason, PeerState},
     resilience::{BREAKER_FAILURES, ErrorClass},
@@ -21,6 +23,10 @@ const THROWS_OUT: &str = "the liar is banned for it, and no other; an honest pee
 const ASKS_OTHERS: &str =
     "others are asked; it is set back, and left alone where it fails; it is not banned";
 
+/// What a node does with a peer that only fails, while others deliver and while nobody does.
+const LEAVES_ALONE: &str = "its breaker opens; while nobody delivers it is probed, and stays open; \
+                            the sync goes on when somebody delivers again; nobody is banned";
+
 /// What a node does for which everybody has another chain.
 const KEEPS_ITS_OWN: &str = "its blocks stay; it says that nobody continues them, and when it \
                              tries again; it goes on by itself when an honest peer appears; \
@@ -40,6 +46,14 @@ const FORK_HEAD: Height = Height::new(1_000);
 
 /// The identity of the server that appears late.
 const APPEARS: u8 = 2;
+
+/// The identity of the server that delivers, is gone, and is there again.
+const DELIVERS: u8 = 3;
+
+/// How long the whole chain takes a node where a breaker is to open meanwhile. Unit: time. Source:
+/// five failures with pauses that double take eight seconds, and a machine that is busy takes
+/// longer. Too low: the sync is over before. Too high: nothing, it is ended before.
+const LASTS: Duration = Duration::from_secs(90);
 
 /// How many requests of a sync of seconds such a peer may fail. Source: with pauses that begin at a
 /// quarter of a second and double, six in eight seconds, and a few that were open together. Were
@@ -61,6 +75,8 @@ pub(super) async fn rows(table: &mut Table<'_>, scene: &Scene) -> Result<(), Sce
     ] {
         table.row(DownloadFailure, caused_by, ASKS_OTHERS, useless(scene, behaviour)).await?;
     }
+    let caused_by = "a peer that refuses every request, and the only other killed in mid-sync";
+    table.row(DownloadFailure, caused_by, LEAVES_ALONE, refused_by_the_rest(scene)).await?;
     let caused_by = "all peers on a fork that a majority signed, until an honest one appears";
     table.row(Reorganisation, caused_by, KEEPS_ITS_OWN, forked(scene)).await
 }
@@ -87,7 +103,6 @@ async fn lies(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneError
     let why = peer.and_then(|peer| peer.ban).map(|ban| ban.reason);
     let trust = peer.map_or(0, |peer| peer.trust);
     let told = format!("banned for {why:?}, its trust is {trust} of 1000");
-    let honest = after.peer(&honest);
     Ok(Outcome::new(
         told,
         completed,
@@ -95,12 +110,7 @@ async fn lies(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneError
             ("it is banned for its lies", why == Some(BanReason::Lies)),
             ("it is banned in mid-sync", out(&thrown_out) && thrown_out.height < after.height),
             ("its trust is spent", trust < START),
-            (
-                "the honest one is not blamed",
-                honest.is_some_and(|peer| {
-                    peer.ban.is_none() && peer.failed_blocks == 0 && peer.failures == 0
-                }),
-            ),
+            ("the honest one is not blamed", after.does_not_blame(&honest)),
         ],
     ))
 }
@@ -114,6 +124,7 @@ async fn useless(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneEr
     let completed = node.completes(scene).await?;
     let peer = after.peer(&useless);
     let (reliability, failures) = peer.map_or((START, 0), |peer| (peer.reliability, peer.failures));
+    let honest_reliability = after.peer(&honest).map_or(0, |peer| peer.reliability);
     let open = after.breakers_open.contains(&useless);
     // How often it is asked before the sync is over is a matter of how fast that is.
     let in_row = after.failures_in_row.get(&useless).copied().unwrap_or_default();
@@ -135,7 +146,56 @@ async fn useless(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneEr
                 open == (in_row >= BREAKER_FAILURES),
             ),
             ("nobody is banned", !after.is_anybody_banned()),
-            ("the honest one is not blamed", after.peer(&honest).is_some_and(|p| p.failures == 0)),
+            ("the honest one is not blamed", after.does_not_blame(&honest)),
+            ("the honest one is worth more", reliability < honest_reliability),
+        ],
+    ))
+}
+
+/// One of two refuses until its breaker opens. Then the other is killed, so that the breaker lets a
+/// probe pass, and started again.
+async fn refused_by_the_rest(scene: &Scene) -> Result<Outcome, SceneError> {
+    let refuses = ServerOptions { behaviour: Behaviour::Refusing, ..ServerOptions::default() };
+    let delivers = ServerOptions { identity: Some(DELIVERS), ..ServerOptions::default() };
+    let (refusing, delivering) =
+        (scene.serve(refuses).await?, scene.serve(delivers.clone()).await?);
+    let (name, other, place) = (refusing.name(), delivering.name(), delivering.place());
+    let peers = vec![refusing.address.clone(), delivering.address.clone()];
+    let bytes_per_second = Some(scene.bytes_per_second(LASTS));
+    let store = scene.new_store("refused")?;
+    let options = NodeOptions { peers, bytes_per_second, ..NodeOptions::default() };
+    let mut node = Watched::start(scene, &store, options)?;
+    let is_open = |now: &Standing| now.breakers_open.contains(&name);
+    let opened = node.look_until(is_open).await?;
+    delivering.process.kill_now()?;
+    delivering.process.ended().await?;
+    let probed_in_vain = |now: &Standing| {
+        let (before, now) = (opened.breaker_totals, now.breaker_totals);
+        now.half_opened > before.half_opened && now.opened > before.opened
+    };
+    let gone = |now: &Standing| now.peer(&other).is_some_and(|peer| peer.state == PeerState::Gone);
+    let alone = node.look_until(|now| gone(now) && probed_in_vain(now)).await?;
+    let listen = Some(place);
+    let _delivering = scene.serve(ServerOptions { listen, ..delivers }).await?;
+    let again = node.look_until(|now| now.height > alone.height).await?;
+    node.stop().await?;
+    // What is left is downloaded at full speed.
+    let completed = Watched::start(scene, &store, NodeOptions::default())?.completes(scene).await?;
+    let in_row = opened.failures_in_row.get(&name).copied().unwrap_or_default();
+    let probes = alone.breaker_totals.half_opened - opened.breaker_totals.half_opened;
+    let told = format!("its breaker opened at {in_row} failures in a row, {probes} probes failed");
+    Ok(Outcome::new(
+        told,
+        completed,
+        [
+            (
+                "its breaker opens at the fifth failure in a row",
+                is_open(&opened) && in_row == BREAKER_FAILURES,
+            ),
+            ("it is probed when nobody delivers", gone(&alone) && probed_in_vain(&alone)),
+            ("its breaker stays open when it refuses again", is_open(&alone)),
+            ("the sync goes on when somebody delivers", again.height > alone.height),
+            ("nobody is banned", !again.is_anybody_banned()),
         ],
     ))
 }

@@ -153,15 +153,19 @@ async fn late(scene: &Scene) -> Result<Outcome, SceneError> {
     node.is_synced().await?;
     let after = node.look().await?;
     let completed = node.completes(scene).await?;
-    let failures: u64 = after.peers.iter().map(|peer| peer.failures).sum();
-    let told =
-        format!("{} times the other was first; {failures} requests failed", after.hedges_won);
+    let (prompt, late) = (scene.server.name(), other.name());
+    let failures = after.peer(&late).map_or(0, |peer| peer.failures);
+    let told = format!(
+        "{} times the other was first; the late one failed {failures} requests",
+        after.hedges_won
+    );
     Ok(Outcome::new(
         told,
         completed,
         [
             ("the other is asked, and first", after.hedges_won > 0),
-            ("nobody has failed", failures == 0),
+            ("the late one has not failed", failures == 0),
+            ("the other is not blamed", after.does_not_blame(&prompt)),
             ("nobody is banned", !after.is_anybody_banned()),
             ("no breaker is open", after.breakers_open.is_empty()),
         ],

@@ -10,6 +10,7 @@ use std::{
 
 use alys_sync::{
     adapters::libp2p::raw_server::{RawReply, RawRequest},
+    ports::BlockSource,
     wire::{
         request::{BlocksByRangeRequest, FixedMessage as _},
         response::{ErrorChunk, ErrorText, ResponseCode, encode_block_chunk, encode_error_chunk},
@@ -17,10 +18,9 @@ use alys_sync::{
 };
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
-#[cfg(feature = "quic")]
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
-use super::TestChain;
+use super::{DEADLINE, TestChain};
 
 /// Counts requests, and the most that were open at once.
 #[derive(Default)]
@@ -55,15 +55,22 @@ async fn send(reply: &RawReply, block: &[u8]) {
     let _ = reply.write(encode_block_chunk(block).unwrap()).await;
 }
 
-/// Today's servers: one block a request, however many are asked.
+/// Today's servers: one block a request, however many are asked; ranges as `barrier` lets them.
 pub fn one_block(
     chain: Arc<TestChain>,
     counter: Arc<Counter>,
+    barrier: &Arc<Barrier>,
 ) -> impl Fn(RawRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static {
+    let barrier = Arc::clone(barrier);
     move |request| {
-        let (chain, counter) = (Arc::clone(&chain), Arc::clone(&counter));
+        let (chain, counter, barrier) =
+            (Arc::clone(&chain), Arc::clone(&counter), Arc::clone(&barrier));
         async move {
             counter.enter();
+            let asked = BlocksByRangeRequest::decode_request(&request.body).unwrap();
+            if asked.count > 1 {
+                barrier.pass(asked.start.get()).await;
+            }
             // Requests really overlap: a reply takes a few turns.
             for _ in 0..20 {
                 tokio::task::yield_now().await;
@@ -78,25 +85,68 @@ pub fn one_block(
     }
 }
 
-/// Answers single blocks at once, and ranges when `gate` is open; tells how many have waited.
-#[cfg(feature = "quic")]
+/// How far servers serve ranges, as a test has it: a sync comes so far, and no further before the
+/// test says so, however long that takes.
+pub struct Barrier {
+    highest: watch::Sender<u64>,
+    waiting: watch::Sender<usize>,
+}
+
+impl Barrier {
+    /// Ranges are served up to this height. What goes beyond waits.
+    pub fn at(height: u64) -> Arc<Self> {
+        let highest = watch::Sender::new(height);
+        Arc::new(Self { highest, waiting: watch::Sender::default() })
+    }
+
+    /// From now on it is at this height.
+    pub fn move_to(&self, height: u64) {
+        self.highest.send_replace(height);
+    }
+
+    /// From now on everything is served.
+    pub fn open(&self) {
+        self.move_to(u64::MAX);
+    }
+
+    /// Where it is.
+    pub fn height(&self) -> u64 {
+        *self.highest.borrow()
+    }
+
+    /// Waits until a request has met it.
+    pub async fn until_met(&self) {
+        let mut waiting = self.waiting.subscribe();
+        let met = timeout(DEADLINE, waiting.wait_for(|waiting| *waiting > 0)).await;
+        assert!(met.expect("no request comes to the barrier").is_ok());
+    }
+
+    async fn pass(&self, height: u64) {
+        let mut highest = self.highest.subscribe();
+        if *highest.borrow_and_update() < height {
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            // The sender lives as long as this does.
+            let _ = highest.wait_for(|highest| *highest >= height).await;
+        }
+    }
+}
+
+/// Answers single blocks at once, as for probes, and ranges as far as `barrier` lets it.
 pub fn gated(
-    chain: Arc<TestChain>,
-    gate: watch::Receiver<bool>,
-    waits: watch::Sender<usize>,
+    source: Arc<dyn BlockSource>,
+    barrier: &Arc<Barrier>,
 ) -> impl Fn(RawRequest) -> BoxFuture<'static, ()> + Send + Sync + 'static {
-    let waits = Arc::new(waits);
+    let barrier = Arc::clone(barrier);
     move |request| {
-        let (chain, mut gate) = (Arc::clone(&chain), gate.clone());
-        let waits = Arc::clone(&waits);
+        let (source, barrier) = (Arc::clone(&source), Arc::clone(&barrier));
         async move {
-            let blocks = honest(&chain, &request);
-            if blocks.len() > 1 {
-                waits.send_modify(|waits| *waits += 1);
-                // A test that has ended lets them go.
-                let _ = gate.wait_for(|open| *open).await;
-            }
-            for block in &blocks {
+            let asked = BlocksByRangeRequest::decode_request(&request.body).unwrap();
+            let count = usize::try_from(asked.count).unwrap();
+            let blocks = source.read(asked.start, count, usize::MAX).unwrap();
+            for (height, block) in (asked.start.get()..).zip(&blocks) {
+                if blocks.len() > 1 {
+                    barrier.pass(height).await;
+                }
                 send(&request.reply, block).await;
             }
         }

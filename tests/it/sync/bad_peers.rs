@@ -4,14 +4,16 @@ use std::sync::{
 };
 
 use alys_sync::{
-    coordinator::{FailureReason, Phase},
+    coordinator::{FailureReason, Phase, SyncStatus},
     reputation::PeerState,
     types::Height,
 };
 
 use crate::support::{
     DEADLINE, Server, TestChain, TestNode,
-    behaviour::{Counter, changing, cut, empty, hanging, limiting, one_block, silent},
+    behaviour::{
+        Barrier, Counter, changing, cut, empty, gated, hanging, limiting, one_block, silent,
+    },
     config, generated, golden, serve, serve_raw,
 };
 
@@ -23,18 +25,54 @@ async fn synced_from(chain: &Arc<TestChain>, servers: &[&Server]) -> TestNode {
     node
 }
 
-fn state_of(node: &TestNode, server: &Server) -> PeerState {
-    let (status, peer) = (node.node.status(), server.peer.to_string());
-    status.peers.iter().find(|known| known.peer == peer).unwrap().state.clone()
+async fn until_state(node: &TestNode, server: &Server, wanted: impl Fn(&PeerState) -> bool) {
+    let peer = server.peer.to_string();
+    let is_so = |status: &SyncStatus| {
+        status.peers.iter().any(|known| known.peer == peer && wanted(&known.state))
+    };
+    node.until("a peer in the wanted state", is_so).await;
+}
+
+async fn until_usable(node: &TestNode, server: &Server) {
+    until_state(node, server, |state| *state == PeerState::Usable).await;
+}
+
+/// A node that has synced `chain` from `liar` and an honest peer, which serves nothing before the
+/// liar is out.
+async fn synced_beside_a_liar(chain: &Arc<TestChain>, liar: &Server) -> TestNode {
+    let barrier = Barrier::at(0);
+    let honest = serve_raw(gated(chain.clone(), &barrier)).await;
+    let mut settings = config(&[liar, &honest]);
+    settings.download.block_deadline = DEADLINE;
+    let node = TestNode::fresh(chain, settings).await;
+    node.node.start_sync(None).await.unwrap();
+    until_state(&node, liar, |state| *state == PeerState::Banned).await;
+    barrier.open();
+    let status = node.until_synced().await;
+    assert_eq!((status.current_height, status.head), (chain.head.height, chain.head.root));
+    until_usable(&node, &honest).await;
+    node
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_of_one_block_a_request_are_asked_often_and_never_too_much_at_once() {
     let chain = Arc::new(golden().until(1_500));
     let counters = [Arc::new(Counter::default()), Arc::new(Counter::default())];
-    let first = serve_raw(one_block(chain.clone(), counters[0].clone())).await;
-    let second = serve_raw(one_block(chain.clone(), counters[1].clone())).await;
-    let node = synced_from(&chain, &[&first, &second]).await;
+    // Neither serves before both are asked.
+    let barriers = [Barrier::at(0), Barrier::at(0)];
+    let first = serve_raw(one_block(chain.clone(), counters[0].clone(), &barriers[0])).await;
+    let second = serve_raw(one_block(chain.clone(), counters[1].clone(), &barriers[1])).await;
+    let mut settings = config(&[&first, &second]);
+    settings.download.block_deadline = DEADLINE;
+    let node = TestNode::fresh(&chain, settings).await;
+    node.node.start_sync(None).await.unwrap();
+    for barrier in &barriers {
+        barrier.until_met().await;
+    }
+    for barrier in &barriers {
+        barrier.open();
+    }
+    assert_eq!(node.until_synced().await.head, chain.head.root);
     for counter in &counters {
         let open_max = counter.open_max.load(Ordering::SeqCst);
         assert!((4..=30).contains(&open_max), "{open_max} requests at once");
@@ -55,10 +93,7 @@ async fn liar_is_out_and_the_chain_is_the_true_one() {
         block
     }))
     .await;
-    let honest = serve(chain.clone()).await;
-    let node = synced_from(&chain, &[&liar, &honest]).await;
-    assert_eq!(state_of(&node, &liar), PeerState::Banned);
-    assert_eq!(state_of(&node, &honest), PeerState::Usable);
+    let node = synced_beside_a_liar(&chain, &liar).await;
     assert!(node.node.status().blocks_failed > 0);
     node.stop().await;
 }
@@ -73,9 +108,7 @@ async fn bytes_that_are_no_canonical_block_convict_their_sender() {
         block
     }))
     .await;
-    let honest = serve(chain.clone()).await;
-    let node = synced_from(&chain, &[&liar, &honest]).await;
-    assert_eq!(state_of(&node, &liar), PeerState::Banned);
+    let node = synced_beside_a_liar(&chain, &liar).await;
     node.stop().await;
 }
 
@@ -85,7 +118,7 @@ async fn silent_peer_loses_its_ranges_to_others_and_is_not_banned() {
     let quiet = serve_raw(silent(chain.clone())).await;
     let honest = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&quiet, &honest]).await;
-    assert_eq!(state_of(&node, &quiet), PeerState::Usable);
+    until_usable(&node, &quiet).await;
     node.stop().await;
 }
 
@@ -107,22 +140,28 @@ async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() 
     let window = node.node.window().await.unwrap();
     assert!(window.hedges_won > 0, "{window:?}");
     assert!(window.unused_bytes < window.used_bytes, "{window:?}");
-    assert_eq!(state_of(&node, &hangs), PeerState::Usable, "slow is not false");
+    // Slow is not false.
+    until_usable(&node, &hangs).await;
     node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_of_peers_are_waited_for_and_are_no_fault_of_theirs() {
-    // More than both serve before they close for a while.
-    let chain = Arc::new(golden().until(600));
+    // More than both serve before they close for a while, and few enough that no peer becomes known
+    // as quick: where the machine stands still, a shorter deadline would count as a failure.
+    let chain = Arc::new(golden().until(100));
     let refusals = Arc::new(AtomicUsize::new(0));
-    let limited = || limiting(chain.clone(), 200, refusals.clone());
+    let limited = || limiting(chain.clone(), 40, refusals.clone());
     let servers = [serve_raw(limited()).await, serve_raw(limited()).await];
-    let node = synced_from(&chain, &servers.each_ref()).await;
+    let mut settings = config(&servers.each_ref());
+    settings.download.block_deadline = DEADLINE;
+    let node = TestNode::fresh(&chain, settings).await;
+    node.node.start_sync(None).await.unwrap();
+    assert_eq!(node.until_synced().await.head, chain.head.root);
     let refused = refusals.load(Ordering::SeqCst);
     assert!((1..=60).contains(&refused), "refused {refused} times");
     for server in &servers {
-        assert_eq!(state_of(&node, server), PeerState::Usable);
+        until_usable(&node, server).await;
     }
     let failures: Vec<_> = node.node.status().peers.iter().map(|peer| peer.failures).collect();
     assert_eq!(failures, [0, 0]);
@@ -147,7 +186,7 @@ async fn empty_replies_neither_end_the_sync_nor_hold_it_up() {
     let useless = serve_raw(empty()).await;
     let honest = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&useless, &honest]).await;
-    assert_eq!(state_of(&node, &useless), PeerState::Usable);
+    until_usable(&node, &useless).await;
     node.stop().await;
 }
 
@@ -186,7 +225,7 @@ async fn stale_peer_serves_what_it_has_and_does_not_lower_the_target() {
     let stale = serve(Arc::new(chain.until(300))).await;
     let full = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&stale, &full]).await;
-    assert_eq!(state_of(&node, &stale), PeerState::Usable);
+    until_usable(&node, &stale).await;
     node.stop().await;
 }
 
@@ -229,6 +268,6 @@ async fn stranger_beside_an_honest_peer_does_not_matter() {
     let stranger = serve(generated(10, 7)).await;
     let honest = serve(ours.clone()).await;
     let node = synced_from(&ours, &[&stranger, &honest]).await;
-    assert!(matches!(state_of(&node, &stranger), PeerState::OtherChain { .. }));
+    until_state(&node, &stranger, |state| matches!(state, PeerState::OtherChain { .. })).await;
     node.stop().await;
 }

@@ -4,7 +4,11 @@ use alys_sync::tree::Child;
 use supervisors::Strike;
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, TestNode, config, golden, serve};
+use crate::support::{
+    DEADLINE, TestNode,
+    behaviour::{Barrier, gated},
+    config, golden, serve_raw,
+};
 
 /// How a child is struck down.
 #[derive(Debug, Clone, Copy)]
@@ -16,16 +20,24 @@ enum Way {
 /// Segments that must be in flight when a child is struck.
 const IN_FLIGHT: usize = 4;
 
+/// How far the servers let a sync go on that has come to their barrier without a busy moment. Unit:
+/// blocks. Two or three segments: a test that looks away for long misses no more of the sync.
+const STEP: u64 = 64;
+
 /// Strikes `child` while segments are in flight, once in each way, and sees the sync complete.
 async fn struck_in_the_middle(child: Child, ways: &[Way]) {
-    let chain = golden();
-    let servers = [serve(chain.clone()).await, serve(chain.clone()).await];
+    let (chain, barrier) = (golden(), Barrier::at(0));
+    let servers = [
+        serve_raw(gated(chain.clone(), &barrier)).await,
+        serve_raw(gated(chain.clone(), &barrier)).await,
+    ];
     let mut settings = config(&servers.each_ref());
     // Small enough that blocks are under way from the first to the last blow.
     settings.download.window_blocks = 600;
     let node = TestNode::fresh(&chain, settings).await;
     node.node.start_sync(None).await.unwrap();
     for (way, height) in ways.iter().zip([200, 1_200, 2_500]) {
+        barrier.move_to(height);
         node.until_height(height).await;
         let busy = timeout(DEADLINE, async {
             // The moment must be a busy one: blocks on the wire and in verification.
@@ -34,6 +46,9 @@ async fn struck_in_the_middle(child: Child, ways: &[Way]) {
                 let at_work = window.in_flight_blocks > 0 && window.verifying_blocks > 0;
                 if at_work && window.segments >= IN_FLIGHT {
                     return;
+                }
+                if node.node.status().current_height.get() >= barrier.height() {
+                    barrier.move_to(barrier.height() + STEP);
                 }
                 tokio::task::yield_now().await;
             }
@@ -52,6 +67,7 @@ async fn struck_in_the_middle(child: Child, ways: &[Way]) {
         });
         back.await.unwrap();
     }
+    barrier.open();
     let status = node.until_synced().await;
     assert_eq!((status.current_height, status.head), (chain.head.height, chain.head.root));
     let restarts: Vec<_> = node.node.children().await.unwrap();

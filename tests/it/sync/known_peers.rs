@@ -7,7 +7,11 @@ use alys_sync::{
     reputation::{BanReason, PeerState, PeerStatus},
 };
 
-use crate::support::{Server, TestNode, behaviour::changing, config, golden, serve, serve_raw};
+use crate::support::{
+    Server, TestNode,
+    behaviour::{Barrier, changing, gated},
+    config, golden, serve_raw,
+};
 
 fn status_of(status: &SyncStatus, server: &Server) -> Option<PeerStatus> {
     let peer = server.peer.to_string();
@@ -24,17 +28,24 @@ async fn restart_keeps_bans_and_scores() {
         block
     }))
     .await;
-    let honest = serve(chain.clone()).await;
+    // It serves nothing before the liar is out.
+    let barrier = Barrier::at(0);
+    let honest = serve_raw(gated(chain.clone(), &barrier)).await;
     let dir = tempfile::tempdir().unwrap();
     let servers = [&liar, &honest];
 
     let node = TestNode::open(dir.path(), &chain, config(&servers)).await;
     node.node.start_sync(None).await.unwrap();
-    node.until_synced().await;
     let out = |status: &SyncStatus| {
         status_of(status, &liar).is_some_and(|liar| liar.state == PeerState::Banned)
     };
-    let before = node.until("the liar is out", out).await;
+    node.until("the liar is out", out).await;
+    barrier.open();
+    node.until_synced().await;
+    let counted = |status: &SyncStatus| {
+        status_of(status, &honest).is_some_and(|honest| honest.blocks >= 1_500)
+    };
+    let before = node.until("all that it served is counted", counted).await;
     node.stop().await;
     let [liar_before, honest_before] = servers.map(|server| status_of(&before, server).unwrap());
     assert_eq!(liar_before.ban.unwrap().reason, BanReason::Lies);

@@ -13,7 +13,9 @@ use alys_sync::{
 use tokio::time::timeout;
 
 use crate::support::{
-    DEADLINE, Growing, Server, TestChain, TestNode, config, forked, golden, serve,
+    DEADLINE, Growing, Server, TestChain, TestNode,
+    behaviour::{Barrier, gated},
+    config, forked, golden, serve, serve_raw,
 };
 
 fn h(number: u64) -> Height {
@@ -25,10 +27,13 @@ async fn fresh(chain: &TestChain, servers: &[&Server]) -> TestNode {
     let mut settings = config(servers);
     settings.checkpoint.interval_blocks = 500;
     settings.import_batch_blocks = 100;
+    // What waits at a barrier is not to be given up.
+    settings.download.block_deadline = DEADLINE;
     TestNode::fresh(chain, settings).await
 }
 
-/// Sets the node back to `height`, from wherever it is.
+/// Sets the node back to `height`, from wherever it is. Nobody may serve it the whole chain before
+/// this is over: it could be synced again by the time it is looked at.
 async fn set_back(node: &Node, height: u64) {
     let done = node.recover_from_checkpoint(h(height)).await.unwrap();
     assert_eq!(done.to.height, h(height));
@@ -64,8 +69,11 @@ async fn until_whole(node: TestNode, chain: &TestChain) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_goes_back_in_the_middle_of_a_sync_again_and_again_and_completes() {
-    let chain = golden();
-    let servers = [serve(chain.clone()).await, serve(chain.clone()).await];
+    let (chain, barrier) = (golden(), Barrier::at(3_000));
+    let servers = [
+        serve_raw(gated(chain.clone(), &barrier)).await,
+        serve_raw(gated(chain.clone(), &barrier)).await,
+    ];
     let node = fresh(&chain, &servers.each_ref()).await;
     node.node.start_sync(None).await.unwrap();
     for (reached, back) in [(1_200, 500), (1_700, 1_000), (2_600, 1_000)] {
@@ -74,27 +82,30 @@ async fn node_goes_back_in_the_middle_of_a_sync_again_and_again_and_completes() 
         set_back(&node.node, back).await;
         assert!(node.node.status().phase.name() != "failed");
     }
+    barrier.open();
     until_whole(node, &chain).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn synced_node_goes_back_and_is_synced_again() {
-    let chain = Arc::new(golden().until(2_000));
-    let server = serve(chain.clone()).await;
+    let (chain, barrier) = (Arc::new(golden().until(2_000)), Barrier::at(2_000));
+    let server = serve_raw(gated(chain.clone(), &barrier)).await;
     let node = fresh(&chain, &[&server]).await;
     node.node.start_sync(None).await.unwrap();
     node.until_synced().await;
     until_checkpoint(&node, 2_000).await;
+    barrier.move_to(1_900);
     set_back(&node.node, 1_500).await;
     let status = node.node.status();
     assert!(status.current_height < h(2_000), "{status:?}");
+    barrier.open();
     until_whole(node, &chain).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_node_goes_back_stays_paused_and_goes_on_when_told() {
-    let chain = Arc::new(golden().until(2_000));
-    let server = serve(chain.clone()).await;
+    let (chain, barrier) = (Arc::new(golden().until(2_000)), Barrier::at(900));
+    let server = serve_raw(gated(chain.clone(), &barrier)).await;
     let node = fresh(&chain, &[&server]).await;
     node.node.start_sync(None).await.unwrap();
     node.until_height(800).await;
@@ -105,14 +116,15 @@ async fn paused_node_goes_back_stays_paused_and_goes_on_when_told() {
     assert_eq!((status.phase, status.current_height), (Phase::Paused, h(500)));
     assert_eq!((status.blocks_processed, status.last_checkpoint), (500, Some(h(500))));
     assert_eq!(node.store.head().height, h(500));
+    barrier.open();
     node.node.command(Command::Resume).await.unwrap();
     until_whole(node, &chain).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_that_is_paused_and_stopped_while_it_goes_back_does_both() {
-    let chain = Arc::new(golden().until(2_000));
-    let server = serve(chain.clone()).await;
+    let (chain, barrier) = (Arc::new(golden().until(2_000)), Barrier::at(1_400));
+    let server = serve_raw(gated(chain.clone(), &barrier)).await;
     let node = fresh(&chain, &[&server]).await;
     node.node.start_sync(None).await.unwrap();
     node.until_height(1_300).await;
@@ -133,6 +145,7 @@ async fn node_that_is_paused_and_stopped_while_it_goes_back_does_both() {
     stopped.unwrap();
     back.unwrap();
     assert_eq!(node.node.status().phase, Phase::Idle);
+    barrier.open();
     node.node.start_sync(None).await.unwrap();
     until_whole(node, &chain).await;
 }
@@ -141,7 +154,12 @@ async fn node_that_is_paused_and_stopped_while_it_goes_back_does_both() {
 async fn set_back_whoever_dies(node: &Node, height: u64) {
     let asked = timeout(DEADLINE, async {
         while let Err(error) = node.recover_from_checkpoint(h(height)).await {
-            assert!(!matches!(error, RecoverError::Refused(_)), "{error}");
+            // A coordinator that dies cannot be asked to stop production.
+            let refused = matches!(
+                &error,
+                RecoverError::Refused(why) if *why != SetBackRefused::Produces
+            );
+            assert!(!refused, "{error}");
             tokio::task::yield_now().await;
         }
     });
@@ -181,7 +199,8 @@ async fn whoever_dies_while_a_node_goes_back_it_goes_back_and_completes() {
 async fn failed_node_goes_back_below_its_fork_and_follows_the_network() {
     let (chain, fork) = forked(560, 510);
     let (end, source) = (fork.head.height, Arc::new(Growing::new(fork)));
-    let server = serve(source.clone()).await;
+    let barrier = Barrier::at(end.get());
+    let server = serve_raw(gated(source.clone(), &barrier)).await;
     let node = fresh(&chain, &[&server]).await;
     node.node.start_sync(None).await.unwrap();
     node.until_height(end.get()).await;
@@ -192,6 +211,7 @@ async fn failed_node_goes_back_below_its_fork_and_follows_the_network() {
     };
     node.until("failed", |status| failed(&status.phase)).await;
     set_back(&node.node, 500).await;
+    barrier.open();
     until_whole(node, &chain).await;
 }
 

@@ -10,18 +10,22 @@ use alys_sync::{
     types::{Height, HeightRange, Multiaddr, PeerId, Transport},
 };
 use libp2p::identity::Keypair;
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::support::{
-    DEADLINE, FarTcp, Growing, Server, TestNode, behaviour, config, golden, serve, serve_raw,
+    DEADLINE, FarTcp, Growing, Server, TestNode,
+    behaviour::{Barrier, gated},
+    config, golden, serve, serve_raw,
 };
 
 /// A round trip over TCP takes two of these. Far more than what a busy machine makes of one over
 /// loopback.
 const FAR: Duration = Duration::from_millis(100);
+
+/// Blocks that are asked for before it is known how quick their server is, so that the deadlines
+/// of all of them are those of the settings: after a moment in which the machine stands still, a
+/// shorter one could be over with the blocks already in the socket.
+const FEW: u64 = 100;
 
 fn reached_over(status: &SyncStatus, peer: PeerId) -> Option<Transport> {
     let peer = peer.to_string();
@@ -35,11 +39,12 @@ async fn until_reached_over(node: &TestNode, server: &Server, transport: Transpo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_uses_quic_where_tcp_takes_longer() {
-    let chain = Arc::new(golden().until(1_000));
+    let chain = Arc::new(golden().until(FEW));
     let server = serve(chain.clone()).await;
     let mut far = FarTcp::to(&server, FAR).await;
     let mut settings = config(&[]);
     settings.peers.bootnodes = vec![far.address.clone(), server.quic.clone()];
+    settings.download.block_deadline = DEADLINE;
     let node = TestNode::fresh(&chain, settings).await;
     node.node.start_sync(None).await.unwrap();
     let status = node.until_synced().await;
@@ -52,18 +57,17 @@ async fn node_uses_quic_where_tcp_takes_longer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_moves_to_a_faster_transport_and_ends_what_is_under_way_first() {
-    let chain = Arc::new(golden().until(1_000));
+    let chain = Arc::new(golden().until(FEW));
     // Ranges are answered when the test says so; single blocks, as for probes, at once.
-    let (open_gate, gate) = watch::channel(false);
-    let (waits, mut waiting) = watch::channel(0);
-    let server = serve_raw(behaviour::gated(Arc::clone(&chain), gate, waits)).await;
+    let barrier = Barrier::at(0);
+    let server = serve_raw(gated(chain.clone(), &barrier)).await;
     let mut far = FarTcp::to(&server, FAR).await;
     let mut settings = config(&[]);
     settings.peers.bootnodes = vec![far.address.clone()];
     settings.download.block_deadline = DEADLINE;
     let node = TestNode::fresh(&chain, settings).await;
     node.node.start_sync(None).await.unwrap();
-    waiting.wait_for(|waiting| *waiting > 0).await.unwrap();
+    barrier.until_met().await;
     until_reached_over(&node, &server, Transport::Tcp).await;
     assert_eq!(far.open(), 1);
 
@@ -71,7 +75,7 @@ async fn node_moves_to_a_faster_transport_and_ends_what_is_under_way_first() {
     until_reached_over(&node, &server, Transport::Quic).await;
     assert_eq!(far.open(), 1, "requests are under way on it");
 
-    open_gate.send_replace(true);
+    barrier.open();
     let status = node.until_synced().await;
     assert_eq!(status.head, chain.head.root);
     far.until_none_is_open().await;
@@ -136,7 +140,7 @@ async fn requests_go_over_the_faster_transport_while_the_slower_one_is_still_ope
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_uses_tcp_where_nobody_answers_over_quic() {
-    let chain = Arc::new(golden().until(300));
+    let chain = Arc::new(golden().until(FEW));
     let server = serve(chain.clone()).await;
     let far = FarTcp::to(&server, FAR).await;
     let silent = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
@@ -145,6 +149,7 @@ async fn node_uses_tcp_where_nobody_answers_over_quic() {
     let dead: Multiaddr = dead.parse().unwrap();
     let mut settings = config(&[]);
     settings.peers.bootnodes = vec![dead, far.address.clone()];
+    settings.download.block_deadline = DEADLINE;
     let node = TestNode::fresh(&chain, settings).await;
     node.node.start_sync(None).await.unwrap();
     node.until_synced().await;
