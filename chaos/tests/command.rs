@@ -89,3 +89,13 @@ fn start_that_only_a_checkpoint_saves_is_measured_beside_plain_ones() {
     assert_eq!(kinds, ["kill", "damaged_head", "only_a_checkpoint"]);
     assert!(rows.iter().all(|row| row["max_seconds"].as_f64().unwrap() < 30.0), "{report}");
 }
+
+#[test]
+fn every_killed_child_of_a_real_node_is_back_and_the_sync_is_whole() {
+    let report = report(&["restart-time", "--runs", "1", "--json"]);
+    assert_eq!(report["completed"], 1, "{report}");
+    let children = report["children"].as_array().unwrap();
+    // How long they were away is not asserted.
+    assert!(children.len() == 8 && children.iter().all(|row| row["kills"] == 1), "{report}");
+    assert!(children.iter().all(|row| row["median_ms"].as_f64().unwrap() > 0.0), "{report}");
+}

@@ -64,7 +64,9 @@ mod tests {
         assert_eq!((looks.due(s(15)), looks.due(s(16))), (Next::Complain, Next::Wait));
         assert!(!looks.over(false), "it has been told");
         assert_eq!(looks.due(s(17)), Next::Look);
-        assert!(!looks.seen && !looks.over(true) && looks.seen);
+        assert!(!looks.seen);
+        assert!(!looks.over(true));
+        assert!(looks.seen);
         assert_eq!(looks.due(s(18)), Next::Look);
     }
 
