@@ -27,6 +27,11 @@ use crate::vital::Vital;
 /// `Stuck` reports; too high: a blocked thread is told late.
 pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The least pause between two looks for a sign of life. Unit: time. Source: the resolution of
+/// tokio's timers. Too low: without any pause a child that hangs would be looked at for ever. Too
+/// high: a heartbeat is slower than it was chosen.
+const LOOK_PAUSE_MIN: Duration = Duration::from_millis(1);
+
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A spawned actor, without its types.
@@ -216,7 +221,7 @@ pub(crate) async fn sign_of_life(watch: &Watch, live: &Live) -> bool {
     (watch.send)(&live.cell, vital);
     let mut left = within;
     while !left.is_zero() {
-        let pause = every.min(left);
+        let pause = every.max(LOOK_PAUSE_MIN).min(left);
         sleep(pause).await;
         if question.is_answered() {
             return true;

@@ -58,6 +58,20 @@ async fn child_that_hangs_is_noticed_killed_and_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn child_that_is_asked_without_a_pause_is_noticed_when_it_hangs() {
+    let journal = Journal::default();
+    let probe = Probe::new("a", &journal);
+    let handle = probe.handle();
+    let restless = Heartbeat { every: Duration::ZERO, within: SECOND };
+    let spec = ChildSpec::watched(&handle, restless, move || (probe.clone(), ()));
+    let tree = Supervisor::start(root(Strategy::OneForOne, AMPLE).child(spec)).await.unwrap();
+    let mut reports = tree.reports();
+    assert!(handle.strike(Strike::Hang));
+    timeout(10 * SECOND, until_started(&mut reports, "a", 2)).await.expect("it is back");
+    tree.shutdown(SECOND).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn child_that_answers_is_never_taken_for_hung() {
     let watched = start(AMPLE).await;
     sleep(Duration::from_secs(3_600)).await;
