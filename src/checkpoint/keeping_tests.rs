@@ -1,68 +1,16 @@
-use bytes::Bytes;
-
 use super::*;
 use crate::{
-    adapters::memory::{MemoryChain, MemoryJournal},
+    adapters::memory::MemoryJournal,
     checkpoint::CheckpointKind,
-    consensus::{LinkPoint, VerifiedBlock},
-    doubles::blocks,
-    ports::BlockSource,
-    types::{BlockRef, BlockRoot},
+    doubles::{ChainDouble, blocks},
 };
 
-/// A chain on a disk with one bad sector, in the block at this height.
-struct BadSector(MemoryChain, Height);
-
-impl BlockSource for BadSector {
-    fn head(&self) -> BlockRef {
-        self.0.head()
-    }
-
-    fn oldest(&self) -> Height {
-        self.0.oldest()
-    }
-
-    fn read(
-        &self,
-        start: Height,
-        blocks_max: usize,
-        bytes_max: usize,
-    ) -> Result<Vec<Bytes>, ChainError> {
-        if start == self.1 {
-            let source = std::io::Error::other("bad sector");
-            return Err(ChainError::Io { action: "reading".to_owned(), source });
-        }
-        self.0.read(start, blocks_max, bytes_max)
-    }
-}
-
-impl Chain for BadSector {
-    fn genesis(&self) -> BlockRoot {
-        self.0.genesis()
-    }
-
-    fn tip(&self) -> Result<LinkPoint, ChainError> {
-        self.0.tip()
-    }
-
-    fn link_point(&self, height: Height) -> Result<LinkPoint, ChainError> {
-        self.0.link_point(height)
-    }
-
-    fn append(&self, blocks: &[VerifiedBlock]) -> Result<BlockRef, ChainError> {
-        self.0.append(blocks)
-    }
-
-    fn truncate_to(&self, height: Height) -> Result<BlockRef, ChainError> {
-        self.0.truncate_to(height)
-    }
-}
-
 /// A chain of nine blocks whose fourth cannot be read.
-fn chain() -> BadSector {
-    let chain = MemoryChain::new(&blocks().genesis);
+fn chain() -> ChainDouble {
+    let chain = ChainDouble::new([]);
     chain.append(&(1..=9).map(|height| blocks().at(height)).collect::<Vec<_>>()).unwrap();
-    BadSector(chain, Height::new(4))
+    *chain.bad_sector.lock().unwrap() = Some(Height::new(4));
+    chain
 }
 
 fn journal_of(kept: impl IntoIterator<Item = Checkpoint>) -> MemoryJournal {

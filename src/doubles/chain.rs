@@ -37,6 +37,8 @@ pub(crate) struct ChainDouble {
     pub(crate) begun: Notify,
     /// How many reads have failed, once they do.
     pub(crate) failed_reads: Mutex<Option<u32>>,
+    /// Where the disk has a bad sector: no read can begin there.
+    pub(crate) bad_sector: Mutex<Option<Height>>,
 }
 
 impl ChainDouble {
@@ -49,6 +51,7 @@ impl ChainDouble {
             written: Mutex::default(),
             begun: Notify::new(),
             failed_reads: Mutex::default(),
+            bad_sector: Mutex::default(),
         }
     }
 
@@ -101,6 +104,10 @@ impl BlockSource for ChainDouble {
         if let Some(failed) = &mut *self.failed_reads.lock().unwrap() {
             *failed += 1;
             let source = std::io::Error::other("the disk is gone");
+            return Err(ChainError::Io { action: "reading".to_owned(), source });
+        }
+        if *self.bad_sector.lock().unwrap() == Some(start) {
+            let source = std::io::Error::other("bad sector");
             return Err(ChainError::Io { action: "reading".to_owned(), source });
         }
         self.inner.read(start, blocks_max, bytes_max)
