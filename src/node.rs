@@ -182,15 +182,15 @@ impl Node {
         self.children.coordinator().command(Command::Start { target }).await
     }
 
-    /// Does `command`.
+    /// Does `command`. After [`Command::Stop`] there is a checkpoint of the head, durably.
     ///
     /// # Errors
     /// [`CommandError::Refused`] where it makes no sense now; nothing changed then.
+    /// [`CommandError::NoCheckpoint`] where the sync has stopped and the checkpoint failed.
     pub async fn command(&self, command: Command) -> Result<(), CommandError> {
         self.children.coordinator().command(command).await?;
         if command == Command::Stop {
-            // A store that is down makes one when it stops.
-            let _ = self.children.checkpoints().sync_stopped();
+            self.children.checkpoints().sync_stopped().await.map_err(CommandError::NoCheckpoint)?;
         }
         Ok(())
     }

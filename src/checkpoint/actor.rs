@@ -122,7 +122,9 @@ impl Actor for CheckpointStore {
                     state.work.push_back(Work::Periodic(height));
                 }
             }
-            CheckpointMsg::SyncStopped => state.work.push_back(Work::Stop),
+            CheckpointMsg::SyncStopped { reply } => {
+                state.work.push_back(Work::Stop(Some(reply)));
+            }
             CheckpointMsg::Create { reply } => state.work.push_back(Work::Create(reply)),
             CheckpointMsg::List { reply } => state.work.push_back(Work::List(reply)),
             CheckpointMsg::Check { reply } => state.work.push_back(Work::Check(reply)),
@@ -177,7 +179,7 @@ impl Actor for CheckpointStore {
             working.await?;
         }
         let (args, mut work) = (state.args.clone(), std::mem::take(&mut state.work));
-        work.push_back(Work::Stop);
+        work.push_back(Work::Stop(None));
         let rest = move || work.into_iter().try_for_each(|work| perform(&args, work).map(|_| ()));
         Ok(spawn_blocking(rest).await?.map_err(JournalFailure)?)
     }

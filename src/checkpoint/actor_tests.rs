@@ -99,6 +99,7 @@ impl Journal for JournalDouble {
 struct World {
     journal: Arc<JournalDouble>,
     chain: Arc<ChainDouble>,
+    child: ChildHandle<CheckpointMsg>,
     store: CheckpointHandle,
     coordinator: Recorded<CoordinatorMsg>,
     tree: SupervisorHandle,
@@ -134,8 +135,8 @@ impl World {
         };
         let spec = ChildSpec::new(&child, move || (CheckpointStore, args.clone()));
         let tree = tree([coordinator.spec.clone(), spec]).await;
-        let store = CheckpointHandle::new(child);
-        Self { journal, chain, store, coordinator, tree, status, restored }
+        let store = CheckpointHandle::new(child.clone());
+        Self { journal, chain, child, store, coordinator, tree, status, restored }
     }
 
     /// Imports up to `height` and says so.
@@ -340,13 +341,15 @@ async fn failure_of_a_checkpoint_asked_for_reaches_who_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_write_ends_the_actor_whoever_asked_for_it() {
-    for what in ["peers", "create", "take in", "remove"] {
+    for what in ["peers", "create", "take in", "stop", "remove"] {
         let world = World::new(JournalDouble::new([Write::Fails])).await;
+        world.chain.append(&above(&world, 5)).unwrap();
         let mut reports = world.tree.reports();
         let failed = match what {
             "peers" => world.store.store_peers(Vec::new(), Vec::new()).await.unwrap_err(),
             "create" => world.store.create().await.unwrap_err(),
             "take in" => world.store.take_in(vec![blocks().checkpoint(5)]).await.unwrap_err(),
+            "stop" => world.store.sync_stopped().await.unwrap_err(),
             _ => world.store.remove(h(5)).await.unwrap_err(),
         };
         assert!(matches!(failed, CheckpointError::Keep(KeepError::Store(_))), "{failed:?}");
@@ -431,9 +434,29 @@ async fn stop_leaves_a_checkpoint_and_only_the_newest_of_stops_are_kept() {
 async fn command_to_stop_leaves_a_checkpoint_at_once() {
     let mut world = World::new(JournalDouble::new([])).await;
     world.head(7);
-    world.store.sync_stopped().unwrap();
+    world.store.sync_stopped().await.unwrap();
     assert_eq!(world.told().await, 7);
     assert_eq!(world.kept().await, [(7, CheckpointKind::Stop)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn command_to_stop_leaves_a_checkpoint_also_where_the_store_ends_meanwhile() {
+    let (go_on, wait) = mpsc::channel();
+    let world = World::new(JournalDouble::new([Write::Waits(wait)])).await;
+    world.head(10);
+    world.journal.begun.notified().await;
+    let stopped = tokio::spawn({
+        let store = world.store.clone();
+        async move { store.sync_stopped().await }
+    });
+    // It waits behind the write, in the store that ends.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.child.kill());
+    go_on.send(()).unwrap();
+    stopped.await.unwrap().unwrap();
+    assert_eq!(world.kept().await, [(10, PERIODIC), (10, CheckpointKind::Stop)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use supervisors::{CallError, ChildHandle, SendError};
+use tokio::time::Instant;
 
 use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointMsg, KeepError};
 use crate::{
@@ -62,12 +63,21 @@ impl CheckpointHandle {
         self.ask(|reply| CheckpointMsg::GiveUpAbove { height, reply }).await
     }
 
-    /// See [`CheckpointMsg::SyncStopped`].
+    /// Makes a checkpoint of the head, since the sync was stopped; it is durable when this returns.
+    /// A store that ends meanwhile is asked again when it is back.
     ///
     /// # Errors
-    /// [`SendError`]; the store makes one at its own end.
-    pub fn sync_stopped(&self) -> Result<(), SendError> {
-        self.child.cast(CheckpointMsg::SyncStopped)
+    /// [`CheckpointError`]; the store makes one at its own end, too.
+    pub async fn sync_stopped(&self) -> Result<(), CheckpointError> {
+        let ends = Instant::now() + ANSWER_DEADLINE;
+        loop {
+            let done = self.ask(|reply| CheckpointMsg::SyncStopped { reply }).await;
+            match done {
+                Err(CheckpointError::Unanswered(CallError::Lost | CallError::Restarting))
+                    if Instant::now() < ends => {}
+                done => return done,
+            }
+        }
     }
 
     /// Makes a checkpoint of the head.

@@ -29,8 +29,11 @@ pub enum CheckpointMsg {
         /// The height of the head.
         head: Height,
     },
-    /// The sync was told to stop: make a checkpoint of the head.
-    SyncStopped,
+    /// The sync was told to stop: make a checkpoint of the head, unless that is genesis.
+    SyncStopped {
+        /// Told when it would survive a power loss.
+        reply: RpcReplyPort<Result<(), KeepError>>,
+    },
     /// Make a checkpoint of the head, by hand.
     Create {
         /// Where it goes.

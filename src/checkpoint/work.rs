@@ -24,7 +24,7 @@ pub(super) enum Work {
     Periodic(Height),
     SetBack,
     GiveUp(Height, Reply<()>),
-    Stop,
+    Stop(Option<Reply<()>>),
     Create(Reply<Checkpoint>),
     List(Reply<Vec<Checkpoint>>),
     Check(Reply<CheckedJournal>),
@@ -35,10 +35,10 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// Whether nobody waits for it any more. What nobody asked for is always to be done.
+    /// Whether nobody waits for it any more. What is not done for an answer is always to be done.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
-            Self::Periodic(_) | Self::SetBack | Self::Stop => false,
+            Self::Periodic(_) | Self::SetBack | Self::Stop(_) => false,
             Self::GiveUp(_, reply) | Self::StorePeers(_, _, reply) => reply.is_closed(),
             Self::Create(reply) => reply.is_closed(),
             Self::List(reply) => reply.is_closed(),
@@ -152,12 +152,19 @@ pub(super) fn perform(args: &CheckpointArgs, work: Work) -> Result<Option<Checkp
             let done = give_up_above(journal, above);
             answer(reply, done.map_err(KeepError::from))?;
         }
-        Work::Stop => {
+        Work::Stop(reply) => {
             let head = chain.head().height;
             // Of a chain that was not begun there is nothing to keep.
-            if head > Height::GENESIS {
-                return keep(args, head, CheckpointKind::Stop, STOP_KEPT_MAX);
+            let made = match head {
+                Height::GENESIS => Ok(None),
+                _ => keep(args, head, CheckpointKind::Stop, STOP_KEPT_MAX),
+            };
+            if let Some(reply) = reply {
+                let done = made.as_ref().map(drop).map_err(same);
+                // Who no longer waits for the answer needs none.
+                let _ = reply.send(done.map_err(KeepError::from));
             }
+            return made;
         }
         Work::Create(reply) => {
             let made = made_now(args, chain.head().height, CheckpointKind::Manual);

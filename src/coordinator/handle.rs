@@ -9,6 +9,7 @@ use supervisors::{CallError, ChildHandle, SendError};
 
 use super::{Command, CoordinatorMsg, Refused, SyncStatus};
 use crate::{
+    checkpoint::CheckpointError,
     importer::Refusal,
     reputation::PeerView,
     resources::Shortage,
@@ -34,6 +35,12 @@ pub enum CommandError {
     /// The coordinator did not answer.
     #[error("the coordinator did not answer")]
     Unanswered(#[source] CallError),
+    /// The sync has stopped, but it left no checkpoint.
+    #[error(
+        "the sync has stopped, but no checkpoint of it was made; the next is made when the \
+             node stops"
+    )]
+    NoCheckpoint(#[source] CheckpointError),
 }
 
 impl CoordinatorHandle {

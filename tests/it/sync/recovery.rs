@@ -185,6 +185,9 @@ async fn paused_sync_is_paused_when_its_node_is_started_again() {
     let status = node.until_synced().await;
     assert_eq!((status.current_height, status.blocks_processed), (h(4_000), 4_000));
     node.node.command(Command::Stop).await.unwrap();
+    let (kept, _) = node.store.records().unwrap().checkpoints().unwrap();
+    let left = |kept: &Checkpoint| kept.height == h(4_000) && kept.kind == CheckpointKind::Stop;
+    assert!(kept.iter().any(left), "{kept:?}");
     node.stop().await;
 
     let node = TestNode::open(dir.path(), &chain, settings(&server)).await;
