@@ -27,8 +27,13 @@ use crate::processes::{
 };
 
 /// What the network has beyond what a node holds. Unit: blocks. Source: more than a node imports
-/// before it is killed.
+/// before it is killed, at the speed it is given.
 const TO_SYNC: u64 = 2_000;
+
+/// How long a node that is to be killed would take for all of that. Unit: time. Source: much longer
+/// than a machine stands still. Too low: it may have imported more than is destroyed. Too high: its
+/// first import is waited for.
+const WOULD_TAKE: Duration = Duration::from_secs(30);
 
 /// What is destroyed where a whole block near below the head is to save the chain. Unit: blocks.
 /// Source: more than the node imports at once, as it may have been killed during an import.
@@ -218,7 +223,10 @@ impl Length {
     }
 
     async fn kill_at_first_import(&self, store: &Path) -> Result<Height, SceneError> {
-        let mut node = self.scene.start(store, NodeOptions::default())?;
+        let bytes = self.scene.bytes_above(Height::new(self.held));
+        let bytes_per_second = Some(bytes / WOULD_TAKE.as_secs());
+        let options = NodeOptions { bytes_per_second, ..NodeOptions::default() };
+        let mut node = self.scene.start(store, options)?;
         let imported =
             |said: &Said| if let Said::Imported { height } = said { Some(*height) } else { None };
         let promised = hear(&mut node, imported).await?;

@@ -83,7 +83,9 @@ fn start_that_only_a_checkpoint_saves_is_measured_beside_plain_ones() {
         .unwrap();
     // How fast it was is not asserted; that each start went on from where it should is an error.
     let said = String::from_utf8(ran.stdout).unwrap();
-    let report: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap();
+    let last = said.lines().last();
+    let report = last.and_then(|last| serde_json::from_str::<Value>(last).ok());
+    let report = report.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&ran.stderr)));
     let rows = report["rows"].as_array().unwrap();
     let kinds: Vec<_> = rows.iter().map(|row| row["after"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["kill", "damaged_head", "only_a_checkpoint"]);

@@ -17,7 +17,8 @@ use crate::processes::{
 };
 
 /// What a node does with a peer that proves that it lies.
-const THROWS_OUT: &str = "the liar is banned for it, and no other; an honest peer serves the chain";
+const THROWS_OUT: &str = "the liar is banned for it, and no other, also when the node is started \
+                          again; an honest peer serves the chain";
 
 /// What a node does with a peer whose replies are of no use.
 const ASKS_OTHERS: &str =
@@ -92,10 +93,21 @@ async fn among(scene: &Scene, behaviour: Behaviour) -> Result<(Watched, [Server;
 
 /// One of two lies, provably.
 async fn lies(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneError> {
-    let (mut node, [honest, liar]) = among(scene, behaviour).await?;
-    let (honest, liar) = (honest.name(), liar.name());
+    let serve = |behaviour| scene.serve(ServerOptions { behaviour, ..ServerOptions::default() });
+    let servers = [serve(Behaviour::Honest).await?, serve(behaviour).await?];
+    let [honest, liar] = servers.each_ref().map(Server::name);
+    let peers: Vec<_> = servers.iter().map(|server| server.address.clone()).collect();
+    let store = scene.new_store("lied_to")?;
+    let bytes_per_second = Some(scene.bytes_per_second(LASTS));
+    let options = NodeOptions { peers, ..NodeOptions::default() };
+    let slowly = NodeOptions { bytes_per_second, ..options.clone() };
+    let mut node = Watched::start(scene, &store, slowly)?;
     let out = |now: &Standing| now.peer(&liar).is_some_and(|peer| peer.state == PeerState::Banned);
     let thrown_out = node.look_until(out).await?;
+    let goes_on = node.look_until(|now| now.height > thrown_out.height).await?;
+    node.stop().await?;
+    // What is left is downloaded at full speed.
+    let mut node = Watched::start(scene, &store, options)?;
     node.is_synced().await?;
     let after = node.look().await?;
     let completed = node.completes(scene).await?;
@@ -108,9 +120,14 @@ async fn lies(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneError
         completed,
         [
             ("it is banned for its lies", why == Some(BanReason::Lies)),
-            ("it is banned in mid-sync", out(&thrown_out) && thrown_out.height < after.height),
+            ("it is banned in mid-sync", out(&thrown_out)),
+            ("the sync goes on without it", goes_on.height > thrown_out.height),
+            ("it is still banned when the node is started again", out(&after)),
             ("its trust is spent", trust < START),
-            ("the honest one is not blamed", after.does_not_blame(&honest)),
+            (
+                "the honest one is not blamed",
+                goes_on.does_not_blame(&honest) && after.does_not_blame(&honest),
+            ),
         ],
     ))
 }
