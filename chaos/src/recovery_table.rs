@@ -27,10 +27,11 @@ use crate::processes::{
 /// Blocks of the chain. Source: a sync of some seconds, and a few MiB.
 const BLOCKS: u64 = 2_000;
 
-/// How long a node takes for the chain where something is to happen meanwhile. Unit: time. Source:
-/// a child is back, a dialled peer answers within a second or two. Too low: the sync is over
-/// before. Too high: rows take long.
-const SLOWLY: Duration = Duration::from_secs(3);
+/// How long a node would take for the chain where something is to happen meanwhile; what is left
+/// then is done by another, at full speed. Unit: time. Source: a request fails after eight seconds,
+/// and machines stand still for some. Too low: the sync is over before. Too high: its first blocks
+/// are waited for.
+const SLOWLY: Duration = Duration::from_secs(30);
 
 /// One row: what was done to a node, and what it did.
 #[derive(Debug, Clone, Serialize)]
@@ -163,7 +164,7 @@ impl Table<'_> {
     }
 }
 
-/// A node that takes its time.
+/// A node that would take [`SLOWLY`].
 fn slow(scene: &Scene) -> NodeOptions {
     let bytes_per_second = Some(scene.bytes_per_second(SLOWLY));
     NodeOptions { bytes_per_second, ..NodeOptions::default() }

@@ -19,10 +19,11 @@ use crate::processes::{
     scene::{NodeOptions, Scene},
 };
 
-/// How long a sync takes. Unit: time. Source: each child is killed after an import of its own, of
-/// which there are some in a second. Too low: it is over before all were killed, which ends the
-/// measurement with an error. Too high: idle waiting.
-const SYNC_TAKES: Duration = Duration::from_secs(10);
+/// How long a sync would take; once all were killed, another node does the rest at full speed. Unit:
+/// time. Source: each child is killed after an import of its own, of which there are some in a
+/// second. Too low: it is over before all were killed, which ends the measurement with an error. Too
+/// high: imports are waited for.
+const SYNC_TAKES: Duration = Duration::from_secs(40);
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,9 +123,10 @@ async fn sync(scene: &Scene, run: u64, away: &mut [Vec<f64>]) -> Result<bool, Sc
         node.order(&Order::Strike { child: name.to_owned(), blow: Blow::Kill }).await?;
         away[child].push(back(&mut node, name).await?);
     }
+    node.stop().await?;
+    let mut node = scene.start(&store, NodeOptions::default())?;
     while !matches!(hear(&mut node).await?, Said::Synced { .. }) {}
-    node.kill_now()?;
-    node.ended().await?;
+    node.stop().await?;
     let whole = scene.is_whole_chain(&store).await?;
     fs::remove_dir_all(&store)?;
     Ok(whole)

@@ -19,19 +19,12 @@ use crate::fixture::other_blocks::approved;
 /// nobody else is asked, or it is first all the same. Too high: it fails.
 const LATE: Duration = Duration::from_millis(2_500);
 
-/// How long a slow server takes for each read. Unit: time. Source: the round trip of a long link;
-/// syncs take seconds. Too low: one is over before its peers do what they are there for. Too high:
-/// rows take long.
-const SLOW: Duration = Duration::from_millis(50);
-
 /// What a server does with what it is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Behaviour {
     /// It serves its chain.
     #[default]
     Honest,
-    /// Each read takes a while, as over a long link.
-    Slow,
     /// It answers when others would have long ago, and before it is given up.
     Late,
     /// Each block carries the approval of the one below.
@@ -96,10 +89,6 @@ impl BlockSource for Misbehaving {
         }
         match self.behaviour {
             Behaviour::Honest | Behaviour::Forked => honest(),
-            Behaviour::Slow => {
-                sleep(SLOW);
-                honest()
-            }
             Behaviour::Late => {
                 sleep(LATE);
                 honest()

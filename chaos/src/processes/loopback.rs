@@ -1,6 +1,6 @@
 //! A network on loopback without a node around it.
 
-use std::{error::Error, net::Ipv4Addr, sync::Arc};
+use std::{error::Error, net::Ipv4Addr, process, sync::Arc};
 
 use alys_sync::{
     adapters::libp2p::{Keypair, Libp2pOptions, Libp2pStarter},
@@ -12,6 +12,18 @@ use tokio::sync::mpsc;
 /// Where all processes listen: a free port. One transport, so that no time goes into comparing two.
 pub(crate) fn any_port() -> Vec<Multiaddr> {
     let address = format!("/ip4/{}/tcp/0", Ipv4Addr::LOCALHOST);
+    vec![address.parse().expect("an address of well-formed parts")]
+}
+
+/// Where a process listens that another is to follow at the same port. Meanwhile the system gives
+/// free ports of the usual address to others; all of 127/8 is ours on Linux alone.
+pub(crate) fn port_of_its_own() -> Vec<Multiaddr> {
+    if !cfg!(target_os = "linux") {
+        return any_port();
+    }
+    let [_, b, c, d] = process::id().to_be_bytes();
+    // The usual one is 127.0.0.1, and a process may have the number 1.
+    let address = format!("/ip4/{}/tcp/0", Ipv4Addr::new(127, b | 0x80, c, d));
     vec![address.parse().expect("an address of well-formed parts")]
 }
 

@@ -10,7 +10,7 @@ use alys_sync::{
 use super::{
     bad_server::{Behaviour, Misbehaving},
     conversation::Conversation,
-    loopback::{Loopback, any_port},
+    loopback::{Loopback, any_port, port_of_its_own},
     prepared::Prepared,
 };
 
@@ -20,7 +20,8 @@ pub(crate) struct ServerArgs {
     /// What the server does with what it is asked for
     #[arg(long, value_enum, default_value_t)]
     pub(crate) behaviour: Behaviour,
-    /// Where the server listens; without it, at a free port
+    /// Where the server listens; without it, at a free port, which nobody else takes while the
+    /// server is gone if it has an identity that is always the same
     #[arg(long)]
     pub(crate) listen: Option<Multiaddr>,
     /// Which of the identities that are always the same the server has; without it, a new one
@@ -34,7 +35,6 @@ pub(crate) async fn play(dir: &Path, args: ServerArgs) -> Result<(), Box<dyn Err
     let file = match args.behaviour {
         Behaviour::Forked => prepared.fork_file(),
         Behaviour::Honest
-        | Behaviour::Slow
         | Behaviour::Late
         | Behaviour::WrongSignatures
         | Behaviour::NotCanonical
@@ -46,7 +46,11 @@ pub(crate) async fn play(dir: &Path, args: ServerArgs) -> Result<(), Box<dyn Err
         Some(number) => Keypair::ed25519_from_bytes([number; 32])?,
         None => Keypair::generate_ed25519(),
     };
-    let listen = args.listen.map_or_else(any_port, |listen| vec![listen]);
+    let listen = match (args.listen, args.identity) {
+        (Some(listen), _) => vec![listen],
+        (None, Some(_)) => port_of_its_own(),
+        (None, None) => any_port(),
+    };
     let mut network = Loopback::start_at(Arc::new(source), key, listen).await?;
     let mut conversation = Conversation::begin(&network.listening().await?)?;
     while conversation.asked().await?.is_some() {}

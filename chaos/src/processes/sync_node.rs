@@ -123,6 +123,10 @@ pub(super) async fn play(dir: &Path, store: &Path, args: NodeArgs) -> Result<(),
         told = teller.tell(&node, &mut conversation) => told?,
         exit = node.ended() => {
             say(&Said::Ended { why: reason(exit) })?;
+            // It may have been about to answer.
+            if teller.is_looking {
+                say(&Said::Standing(standing(&node).await))?;
+            }
             while let Some(order) = conversation.asked().await? {
                 teller.obey(&node, &order).await?;
             }
@@ -185,6 +189,8 @@ struct Teller {
     failed: bool,
     synced: bool,
     short_of: Vec<String>,
+    /// Whether it was asked how everything stands, and has not answered.
+    is_looking: bool,
     /// Who was struck, and when, and is not back.
     struck: BTreeMap<&'static str, Instant>,
 }
@@ -192,7 +198,11 @@ struct Teller {
 impl Teller {
     async fn obey(&mut self, node: &Node, order: &str) -> Result<(), Box<dyn Error>> {
         match serde_json::from_str(order)? {
-            Order::Look => say(&Said::Standing(standing(node).await))?,
+            Order::Look => {
+                self.is_looking = true;
+                say(&Said::Standing(standing(node).await))?;
+                self.is_looking = false;
+            }
             Order::Strike { child, blow } => {
                 let child = Child::ALL.into_iter().find(|known| known.id() == child);
                 let child = child.ok_or("there is no such child")?;

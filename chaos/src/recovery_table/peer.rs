@@ -64,20 +64,24 @@ async fn stopped_for_a_while(scene: &Scene) -> Result<Outcome, SceneError> {
         () = sleep(STOPPED_FOR) => None,
     };
     sleep(STOPPED_FOR.saturating_sub(stopped.elapsed())).await;
+    let silent = node.look().await?;
     scene.server.process.go_on()?;
-    node.is_synced().await?;
-    let after = node.look().await?;
-    let completed = node.completes(scene).await?;
+    let score = |of: &Standing| of.peer(&name).map(|peer| peer.reliability);
+    let unblamed = |now: &Standing| {
+        now.height > silent.height && now.breakers_open.is_empty() && score(now) >= score(&before)
+    };
+    let after = node.look_until(unblamed).await?;
+    let completed = node.at_full_speed(scene).await?.completes(scene).await?;
     let (told, says) = match told {
         Some(Said::LinkCut { told }) => (told, true),
         other => (format!("{other:?}"), false),
     };
-    let score = |of: &Standing| of.peer(&name).map(|peer| peer.reliability);
     Ok(Outcome::new(
         told,
         completed,
         [
             ("it says that its link is cut", says),
+            ("it goes on with the first answer", after.height > silent.height),
             ("nobody is banned", !after.is_anybody_banned()),
             ("no breaker is open", after.breakers_open.is_empty()),
             ("no penalty is left", score(&after) >= score(&before)),
@@ -96,10 +100,9 @@ async fn one_of_two_stopped(scene: &Scene) -> Result<Outcome, SceneError> {
     let at = node.look().await?.height;
     // A request fails after its deadline, or a look at how high its chain is by now.
     let counted = node.look_until(|now| now.counts_failures_of(&name)).await?;
-    node.is_synced().await?;
-    let after = node.look().await?;
+    let after = node.look_until(|now| now.height > at).await?;
     let cut = node.has_said(|said| matches!(said, Said::LinkCut { .. }));
-    let completed = node.completes(scene).await?;
+    let completed = node.at_full_speed(scene).await?.completes(scene).await?;
     let failures = counted.peer(&name).map_or(0, |peer| peer.failures);
     let in_row = counted.failures_in_row.get(&name).copied().unwrap_or_default();
     let told = format!("the peer failed {failures} requests for blocks, {in_row} calls in a row");
@@ -130,16 +133,14 @@ async fn killed_and_started_again(scene: &Scene) -> Result<Outcome, SceneError> 
     let _server = scene.serve(ServerOptions { listen, ..options }).await?;
     let again = node.look_until(|now| now.height > alone.height).await?;
     let told = format!("it went on {:.1} s after the peer was back", back.elapsed().as_secs_f64());
-    node.is_synced().await?;
-    let after = node.look().await?;
-    let completed = node.completes(scene).await?;
+    let completed = node.at_full_speed(scene).await?.completes(scene).await?;
     Ok(Outcome::new(
         told,
         completed,
         [
             ("it knows that the peer is gone", gone(&alone)),
             ("it goes on when the peer is back", again.height > alone.height),
-            ("nobody is banned", !after.is_anybody_banned()),
+            ("nobody is banned", !again.is_anybody_banned()),
         ],
     ))
 }
@@ -150,9 +151,8 @@ async fn late(scene: &Scene) -> Result<Outcome, SceneError> {
     let other = scene.serve(options).await?;
     let peers = vec![scene.server.address.clone(), other.address.clone()];
     let mut node = Watched::new(scene, "late", NodeOptions { peers, ..slow(scene) })?;
-    node.is_synced().await?;
-    let after = node.look().await?;
-    let completed = node.completes(scene).await?;
+    let after = node.look_until(|now| now.hedges_won > 0).await?;
+    let completed = node.at_full_speed(scene).await?.completes(scene).await?;
     let (prompt, late) = (scene.server.name(), other.name());
     let failures = after.peer(&late).map_or(0, |peer| peer.failures);
     let told = format!(
@@ -164,7 +164,7 @@ async fn late(scene: &Scene) -> Result<Outcome, SceneError> {
         completed,
         [
             ("the other is asked, and first", after.hedges_won > 0),
-            ("the late one has not failed", failures == 0),
+            ("the late one is not blamed", after.does_not_blame(&late)),
             ("the other is not blamed", after.does_not_blame(&prompt)),
             ("nobody is banned", !after.is_anybody_banned()),
             ("no breaker is open", after.breakers_open.is_empty()),

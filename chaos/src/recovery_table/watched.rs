@@ -20,9 +20,9 @@ use crate::processes::{
 /// a broken promise. Too high: one that never says it is waited for.
 const SAYS_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long it may take until everything stands as it should. Unit: time. Source: twice the longest
-/// pause between two tries of anything. Too low and too high: as above.
-const LOOKS_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until everything stands as it should. Unit: time. Source: five tries with
+/// the pauses between them, three times over. Too low and too high: as above.
+const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two looks at how everything stands. Unit: time.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -30,6 +30,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A node with what it said, over a store.
 pub(super) struct Watched {
     process: Process,
+    options: NodeOptions,
     store: PathBuf,
     heard: Vec<Said>,
 }
@@ -41,8 +42,8 @@ impl Watched {
         store: &Path,
         options: NodeOptions,
     ) -> Result<Self, SceneError> {
-        let process = scene.start(store, options)?;
-        Ok(Self { process, store: store.to_owned(), heard: Vec::new() })
+        let process = scene.start(store, options.clone())?;
+        Ok(Self { process, options, store: store.to_owned(), heard: Vec::new() })
     }
 
     /// Starts a node over a new store.
@@ -144,5 +145,13 @@ impl Watched {
         let whole = synced && scene.is_whole_chain(&store).await?;
         fs::remove_dir_all(&store)?;
         Ok(whole)
+    }
+
+    /// Ends it in the middle of its sync, and starts it again without a limit of its downloads.
+    pub(super) async fn at_full_speed(self, scene: &Scene) -> Result<Self, SceneError> {
+        let options = NodeOptions { bytes_per_second: None, ..self.options.clone() };
+        let store = self.store.clone();
+        self.stop().await?;
+        Self::start(scene, &store, options)
     }
 }
