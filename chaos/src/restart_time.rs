@@ -19,10 +19,10 @@ use crate::processes::{
     scene::{NodeOptions, Scene},
 };
 
-/// How long a sync would take; once all were killed, another node does the rest at full speed. Unit:
-/// time. Source: each child is killed after an import of its own, of which there are some in a
-/// second. Too low: it is over before all were killed, which ends the measurement with an error. Too
-/// high: imports are waited for.
+/// How long a sync would take; once all were killed, another node does the rest at full speed.
+/// Unit: time. Source: each child is killed after an import of its own, of which there are some in
+/// a second. Too low: it is over before all were killed, which ends the measurement with an error.
+/// Too high: imports are waited for.
 const SYNC_TAKES: Duration = Duration::from_secs(40);
 
 /// What to do.

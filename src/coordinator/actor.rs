@@ -182,14 +182,15 @@ impl Actor for SyncCoordinator {
         for effect in effects {
             perform(&myself, state, effect);
         }
-        let after = state.core.phase();
-        if after.name() != before {
-            tracing::info!(from = before, to = after.name(), head = %state.core.head(), "phase");
-        }
         while state.probes.try_join_next().is_some() {}
         look_for_stalls(&myself, state, now);
         state.production = look_at_gate(state, now);
         state.args.status.send_replace(status(state, now));
+        // After the status, so that who reads of a phase and asks finds it.
+        let after = state.core.phase();
+        if after.name() != before {
+            tracing::info!(from = before, to = after.name(), head = %state.core.head(), "phase");
+        }
         if let Some(Answer { reply, done }) = answer {
             // Last, so that who was answered finds the status changed. Who no longer waits for the
             // answer needs none.

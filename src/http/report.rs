@@ -98,7 +98,7 @@ pub struct BreakerReport {
 }
 
 impl NodeReport {
-    /// The report of `node` as of now. Waits a few seconds at most for children that do not answer,
+    /// The report of `node` as of now. Waits ten seconds at most for children that do not answer,
     /// and goes on without them.
     pub async fn of(node: &Node, synthetic_payloads: bool, recovery: Option<&Recovery>) -> Self {
         let (children, window, listening) =

@@ -169,7 +169,7 @@ async fn without_entropy_and_after_a_panic_signatures_are_checked_one_by_one() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn segments_share_a_batch_and_get_their_own_verdicts() {
     let pool = Pool::new(Arc::new(InlineCompute), Arc::new(OsEntropy)).await;
     let budget = budget();

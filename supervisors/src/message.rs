@@ -10,9 +10,9 @@ use crate::handle::{CallError, ChildHandle};
 use crate::incarnation::Live;
 
 /// Time for a supervisor to answer a question. Unit: time. Source: its handlers never wait, so an
-/// answer takes microseconds. Too low: a busy machine looks dead; too high: a dead one is noticed
-/// late.
-const READ_WITHIN: Duration = Duration::from_secs(1);
+/// answer takes microseconds; the rest is for a machine that stands still for seconds. Too low: a
+/// busy machine looks dead; too high: a dead one is noticed late.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// A message to a supervisor; sent only through handles.
 #[derive(Debug)]

@@ -6,7 +6,9 @@ use crate::support::{Chain, Running, alys, names};
 
 #[tokio::test]
 async fn demo_syncs_a_generated_chain_from_other_processes() {
-    let summary = alys(&["demo", "--blocks", "300", "--peers", "2", "--json"]).await.done();
+    // At this pace the sync takes some seconds: the second peer does not come too late.
+    let args = ["demo", "--blocks", "300", "--peers", "2", "--download-mbit", "4", "--json"];
+    let summary = alys(&args).await.done();
     assert_eq!(summary["synced"], true);
     assert_eq!((&summary["height"], &summary["blocks"]), (&json!(300), &json!(300)));
     assert_eq!(summary["head"], summary["expected_head"]);

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use alys_sync::consensus::generate::GenerateOptions;
 use serde_json::json;
 
-use crate::support::{Chain, Running, alys};
+use crate::support::{Chain, Running, alys, closed_port};
 
 fn run_args(chain: &Chain, node: &str, bootnodes: &[&str], more: &[&str]) -> Vec<String> {
     let fixed = ["run", "--chain-spec", chain.spec(), "--genesis", chain.genesis(), "--json"];
@@ -36,7 +36,8 @@ async fn run_until_synced_ends_at_the_head_of_its_peers() {
     let (_one, first) = Running::serving(&chain).await;
     let (_two, second) = Running::serving(&chain).await;
     let node = chain.path("node");
-    let limits = ["--until-synced", "--download-mbit", "1000", "--divide", "equally"];
+    // At this pace the sync takes some seconds: the second peer does not come too late.
+    let limits = ["--until-synced", "--download-mbit", "4", "--divide", "equally"];
     let limits = [&limits[..], &["--select", "diversified:max_per_region=1"]].concat();
     let args = run_args(&chain, &node, &[&first, &second], &limits);
     let summary = alys(&args).await.done();
@@ -134,7 +135,9 @@ async fn status_tells_where_a_running_node_is_and_that_none_runs() {
     running.signal("TERM").await;
     assert_eq!(running.ended().await.done()["synced"], true, "stopping is its orderly end");
     alys(&["status", "--data-dir", &node]).await.refused(1, &["no node runs on", &node]);
-    fs::write(Path::new(&node).join("status.addr"), served_at).unwrap();
+    // As a node leaves it behind that was killed.
+    let (_held, nobody) = closed_port();
+    fs::write(Path::new(&node).join("status.addr"), nobody.to_string()).unwrap();
     alys(&["status", "--data-dir", &node]).await.refused(1, &["no node runs on", "is gone"]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader, Lines},
+    net::TcpSocket,
     process::{Child, ChildStderr, ChildStdout, Command},
     time::timeout,
 };
@@ -63,12 +65,28 @@ impl Outcome {
 
 /// Runs the program to its end.
 pub(crate) async fn alys<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Outcome {
-    let output = timeout(DEADLINE, command(args).output()).await.expect("it hangs").unwrap();
+    alys_within(DEADLINE, args).await
+}
+
+/// The same where the end may take longer than any step.
+pub(crate) async fn alys_within<S>(deadline: Duration, args: &[S]) -> Outcome
+where
+    S: AsRef<std::ffi::OsStr>,
+{
+    let output = timeout(deadline, command(args).output()).await.expect("it hangs").unwrap();
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Where nobody listens, and what holds the port so that nobody else can meanwhile.
+pub(crate) fn closed_port() -> (TcpSocket, SocketAddr) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
+    (held, address)
 }
 
 /// The program while it runs. Dropping it kills it.

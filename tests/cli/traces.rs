@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use opentelemetry_proto::tonic::{
@@ -15,11 +15,14 @@ use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::support::{Chain, DEADLINE, Outcome, Running, command};
+use crate::support::{Chain, DEADLINE, Outcome, Running, closed_port, command};
 
 const BLOCKS: u64 = 300;
 
@@ -77,7 +80,7 @@ async fn demo(args: &[&str], variable: Option<&str>) -> Outcome {
     let all = [&["demo", "--peers", "2", "--blocks", &blocks, "--json"], args].concat();
     let mut command = command(&all);
     command.envs(variable.map(|address| ("OTEL_EXPORTER_OTLP_ENDPOINT", address)));
-    let output = tokio::time::timeout(DEADLINE, command.output()).await.expect("it hangs").unwrap();
+    let output = timeout(DEADLINE, command.output()).await.expect("it hangs").unwrap();
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -131,9 +134,8 @@ async fn environment_names_the_collector_where_no_flag_does() {
 
 #[tokio::test]
 async fn collector_that_is_down_costs_no_more_than_a_warning() {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    let (_held, nobody) = closed_port();
+    let address = format!("http://{nobody}");
     let begun = Instant::now();
     let said = demo(&["--otlp-endpoint", &address], None).await;
     assert!(begun.elapsed() < DEADLINE / 2);
@@ -142,14 +144,19 @@ async fn collector_that_is_down_costs_no_more_than_a_warning() {
     assert!(warnings <= 1, "{}", said.stderr);
 }
 
-/// Whether a serving process with these arguments more has a thread that sends traces.
+/// A process that serves `chain` with these arguments more.
 #[cfg(target_os = "linux")]
-async fn exports(more: &[&str]) -> bool {
-    let chain = Chain::new(3);
+async fn serving(chain: &Chain, more: &[&str]) -> Running {
     let listen = ["--listen", "/ip4/127.0.0.1/tcp/0"];
     let serve = ["serve", "--chain-spec", chain.spec(), "--chain", chain.file()];
     let mut server = Running::start(&[&serve[..], &listen, more].concat());
     server.line().await;
+    server
+}
+
+/// Whether `server` has a thread that sends traces.
+#[cfg(target_os = "linux")]
+fn exports(server: &Running) -> bool {
     let threads = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
     let names = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")));
     names.filter_map(Result::ok).any(|name| name.starts_with("OpenTelemetry"))
@@ -158,6 +165,14 @@ async fn exports(more: &[&str]) -> bool {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn without_a_collector_there_is_no_exporter() {
-    assert!(exports(&["--otlp-endpoint", "http://127.0.0.1:1"]).await);
-    assert!(!exports(&[]).await);
+    let chain = Chain::new(3);
+    let sends = serving(&chain, &["--otlp-endpoint", "http://127.0.0.1:1"]).await;
+    // A thread gives itself its name a moment after it was started.
+    let named = timeout(DEADLINE, async {
+        while !exports(&sends) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    named.await.expect("nothing sends traces");
+    assert!(!exports(&serving(&chain, &[]).await));
 }

@@ -31,9 +31,10 @@ const PREVIOUS_END_MAX: Duration = Duration::from_secs(5);
 const _: () = assert!(GOODBYE_MAX.as_millis() < PREVIOUS_END_MAX.as_millis());
 
 /// How long a start waits for the sockets of the network before it. A QUIC socket outlives its
-/// connections by three probe timeouts. If too low: a restart fails on bad links. If too high: a
-/// port taken by another program is reported late.
-const PREVIOUS_SOCKETS_MAX: Duration = Duration::from_secs(5);
+/// connections by three probe timeouts, each three round trips or more, as long as they were
+/// measured last. If too low: a restart fails on bad links. If too high: a port taken by another
+/// program is reported late.
+const PREVIOUS_SOCKETS_MAX: Duration = Duration::from_secs(20);
 
 /// Pause between two looks at a socket that is still taken.
 const SOCKET_POLL: Duration = Duration::from_millis(20);

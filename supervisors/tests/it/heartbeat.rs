@@ -239,7 +239,7 @@ async fn start_that_hangs_has_its_limit_also_when_a_child_before_it_blocks_its_t
             (later.clone(), ())
         }
     })
-    .start_within(3 * SECOND);
+    .start_within(10 * SECOND);
     let spec = root(Strategy::OneForOne, AMPLE).child(spec).child(hangs);
     let starting = tokio::spawn(Supervisor::start(spec));
     inside.await.unwrap();

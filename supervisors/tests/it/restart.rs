@@ -315,7 +315,7 @@ async fn every_exit_is_heard_with_its_error_under_parallel_crashes() {
         assert_eq!(left, 0);
     }
     assert!(!journal.take().iter().any(|line| line.ends_with("OVERLAPS")));
-    tree.shutdown(SECOND).await.unwrap();
+    tree.shutdown(30 * SECOND).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

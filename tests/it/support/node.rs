@@ -13,6 +13,7 @@ use alys_sync::{
     coordinator::{Phase, SyncStatus},
     node::{Node, Ports},
     ports::{OsEntropy, RayonCompute, SystemClock},
+    reputation::PeerState,
     types::Height,
 };
 use libp2p::identity::Keypair;
@@ -104,6 +105,20 @@ impl TestNode {
         self.until("synced", |status| matches!(status.phase, Phase::Synced { .. })).await
     }
 
+    /// Waits until the peer behind `server` is in the wanted state.
+    pub async fn until_state(&self, server: &Server, wanted: impl Fn(&PeerState) -> bool) {
+        let peer = server.peer.to_string();
+        let is_so = |status: &SyncStatus| {
+            status.peers.iter().any(|known| known.peer == peer && wanted(&known.state))
+        };
+        self.until("a peer in the wanted state", is_so).await;
+    }
+
+    /// Waits until the peer behind `server` may be asked.
+    pub async fn until_usable(&self, server: &Server) {
+        self.until_state(server, |state| *state == PeerState::Usable).await;
+    }
+
     /// Waits until nothing holds memory of the budget; at the head only probes take any, and
     /// give it back at once.
     pub async fn until_budget_is_free(&self) {
@@ -115,8 +130,9 @@ impl TestNode {
         assert!(free.await.is_ok(), "permits leaked: {:?}", self.node.budget());
     }
 
-    /// Stops the node in order and gives its data directory free.
+    /// Stops the node in order and gives its data directory free. Each child has its own time to
+    /// end; all together have far more than they need, as the machine may stand still meanwhile.
     pub async fn stop(self) {
-        self.node.shutdown(Duration::from_secs(10)).await.unwrap();
+        self.node.shutdown(DEADLINE / 2).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use alys_sync::{
-    coordinator::{FailureReason, Phase, SyncStatus},
+    coordinator::{FailureReason, Phase},
     reputation::PeerState,
     types::Height,
 };
@@ -19,22 +19,17 @@ use crate::support::{
 
 async fn synced_from(chain: &Arc<TestChain>, servers: &[&Server]) -> TestNode {
     let node = TestNode::fresh(chain, config(servers)).await;
+    // A node that knows only the one that has less would rightly take itself for synced.
+    for server in servers {
+        node.until_state(server, |state| {
+            matches!(state, PeerState::Usable | PeerState::OtherChain { .. })
+        })
+        .await;
+    }
     node.node.start_sync(None).await.unwrap();
     let status = node.until_synced().await;
     assert_eq!((status.current_height, status.head), (chain.head.height, chain.head.root));
     node
-}
-
-async fn until_state(node: &TestNode, server: &Server, wanted: impl Fn(&PeerState) -> bool) {
-    let peer = server.peer.to_string();
-    let is_so = |status: &SyncStatus| {
-        status.peers.iter().any(|known| known.peer == peer && wanted(&known.state))
-    };
-    node.until("a peer in the wanted state", is_so).await;
-}
-
-async fn until_usable(node: &TestNode, server: &Server) {
-    until_state(node, server, |state| *state == PeerState::Usable).await;
 }
 
 /// A node that has synced `chain` from `liar` and an honest peer, which serves nothing before the
@@ -46,11 +41,11 @@ async fn synced_beside_a_liar(chain: &Arc<TestChain>, liar: &Server) -> TestNode
     settings.download.block_deadline = DEADLINE;
     let node = TestNode::fresh(chain, settings).await;
     node.node.start_sync(None).await.unwrap();
-    until_state(&node, liar, |state| *state == PeerState::Banned).await;
+    node.until_state(liar, |state| *state == PeerState::Banned).await;
     barrier.open();
     let status = node.until_synced().await;
     assert_eq!((status.current_height, status.head), (chain.head.height, chain.head.root));
-    until_usable(&node, &honest).await;
+    node.until_usable(&honest).await;
     node
 }
 
@@ -65,6 +60,9 @@ async fn servers_of_one_block_a_request_are_asked_often_and_never_too_much_at_on
     let mut settings = config(&[&first, &second]);
     settings.download.block_deadline = DEADLINE;
     let node = TestNode::fresh(&chain, settings).await;
+    for server in [&first, &second] {
+        node.until_usable(server).await;
+    }
     node.node.start_sync(None).await.unwrap();
     for barrier in &barriers {
         barrier.until_met().await;
@@ -73,10 +71,10 @@ async fn servers_of_one_block_a_request_are_asked_often_and_never_too_much_at_on
         barrier.open();
     }
     assert_eq!(node.until_synced().await.head, chain.head.root);
-    for counter in &counters {
-        let open_max = counter.open_max.load(Ordering::SeqCst);
-        assert!((4..=30).contains(&open_max), "{open_max} requests at once");
-    }
+    let open_max = counters.each_ref().map(|counter| counter.open_max.load(Ordering::SeqCst));
+    assert!(open_max.iter().all(|open| *open <= 30), "{open_max:?} requests at once");
+    // One that gets far behind the other has little left to be asked for.
+    assert!(open_max.iter().any(|open| *open >= 4), "{open_max:?} requests at once");
     node.stop().await;
 }
 
@@ -118,7 +116,7 @@ async fn silent_peer_loses_its_ranges_to_others_and_is_not_banned() {
     let quiet = serve_raw(silent(chain.clone())).await;
     let honest = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&quiet, &honest]).await;
-    until_usable(&node, &quiet).await;
+    node.until_usable(&quiet).await;
     node.stop().await;
 }
 
@@ -141,7 +139,7 @@ async fn front_at_a_hanging_peer_is_had_from_another_long_before_any_deadline() 
     assert!(window.hedges_won > 0, "{window:?}");
     assert!(window.unused_bytes < window.used_bytes, "{window:?}");
     // Slow is not false.
-    until_usable(&node, &hangs).await;
+    node.until_usable(&hangs).await;
     node.stop().await;
 }
 
@@ -161,7 +159,7 @@ async fn limits_of_peers_are_waited_for_and_are_no_fault_of_theirs() {
     let refused = refusals.load(Ordering::SeqCst);
     assert!((1..=60).contains(&refused), "refused {refused} times");
     for server in &servers {
-        until_usable(&node, server).await;
+        node.until_usable(server).await;
     }
     let failures: Vec<_> = node.node.status().peers.iter().map(|peer| peer.failures).collect();
     assert_eq!(failures, [0, 0]);
@@ -186,7 +184,7 @@ async fn empty_replies_neither_end_the_sync_nor_hold_it_up() {
     let useless = serve_raw(empty()).await;
     let honest = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&useless, &honest]).await;
-    until_usable(&node, &useless).await;
+    node.until_usable(&useless).await;
     node.stop().await;
 }
 
@@ -225,7 +223,7 @@ async fn stale_peer_serves_what_it_has_and_does_not_lower_the_target() {
     let stale = serve(Arc::new(chain.until(300))).await;
     let full = serve(chain.clone()).await;
     let node = synced_from(&chain, &[&stale, &full]).await;
-    until_usable(&node, &stale).await;
+    node.until_usable(&stale).await;
     node.stop().await;
 }
 
@@ -234,7 +232,10 @@ async fn peers_of_another_chain_are_refused_with_both_genesis_roots() {
     let ours = Arc::new(golden().until(10));
     let theirs = generated(10, 7);
     let stranger = serve(theirs.clone()).await;
-    let node = TestNode::fresh(&ours, config(&[&stranger])).await;
+    let mut settings = config(&[&stranger]);
+    // Its check may take long where the machine stands still: that is not to be the failure.
+    settings.discovery.attempts_max = 3_000;
+    let node = TestNode::fresh(&ours, settings).await;
     node.node.start_sync(None).await.unwrap();
     let status = node.until("failed", |status| matches!(status.phase, Phase::Failed { .. })).await;
     let Phase::Failed { reason, .. } = status.phase else { unreachable!() };
@@ -254,6 +255,7 @@ async fn only_peers_invalid_under_our_rules_is_an_error_that_points_at_the_rules
     let ours = theirs.under_rules_of(&generated(10, 7));
     let server = serve(Arc::new(theirs)).await;
     let node = TestNode::fresh(&ours, config(&[&server])).await;
+    node.until_state(&server, |state| *state == PeerState::Banned).await;
     node.node.start_sync(None).await.unwrap();
     let status = node.until("failed", |status| matches!(status.phase, Phase::Failed { .. })).await;
     let Phase::Failed { reason, .. } = status.phase else { unreachable!() };
@@ -268,6 +270,6 @@ async fn stranger_beside_an_honest_peer_does_not_matter() {
     let stranger = serve(generated(10, 7)).await;
     let honest = serve(ours.clone()).await;
     let node = synced_from(&ours, &[&stranger, &honest]).await;
-    until_state(&node, &stranger, |state| matches!(state, PeerState::OtherChain { .. })).await;
+    node.until_state(&stranger, |state| matches!(state, PeerState::OtherChain { .. })).await;
     node.stop().await;
 }

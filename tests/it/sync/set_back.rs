@@ -154,10 +154,12 @@ async fn node_that_is_paused_and_stopped_while_it_goes_back_does_both() {
 async fn set_back_whoever_dies(node: &Node, height: u64) {
     let asked = timeout(DEADLINE, async {
         while let Err(error) = node.recover_from_checkpoint(h(height)).await {
-            // A coordinator that dies cannot be asked to stop production.
+            // A coordinator that dies cannot be asked to stop production, and a checkpoint store
+            // that dies cannot be asked to give up what is above.
             let refused = matches!(
                 &error,
-                RecoverError::Refused(why) if *why != SetBackRefused::Produces
+                RecoverError::Refused(why)
+                    if !matches!(why, SetBackRefused::Produces | SetBackRefused::NotGivenUp)
             );
             assert!(!refused, "{error}");
             tokio::task::yield_now().await;

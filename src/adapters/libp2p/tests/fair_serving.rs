@@ -78,5 +78,5 @@ async fn replies_that_were_given_up_do_not_hold_up_the_next_of_the_same_peer() {
     let begun = std::time::Instant::now();
     let fetched = client.fetch(server.peer, 1, 2).await;
     assert!(fetched.blocks == source.blocks[..2], "{:?}", fetched.error);
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }
