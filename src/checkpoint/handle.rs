@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use supervisors::{CallError, ChildHandle, SendError};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{CheckedCheckpoint, CheckedJournal, Checkpoint, CheckpointMsg, KeepError};
 use crate::{
@@ -14,6 +14,10 @@ use crate::{
 /// How long a question may take. Unit: time. Disk syncs take milliseconds, a second on a bad day.
 /// Too low: false alarms on a slow disk. Too high: a hung disk is noticed late.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Between two questions to a store that ends. Unit: time. Too low: processor time. Too high:
+/// whoever stops a sync waits for longer.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Why the checkpoint store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +78,11 @@ impl CheckpointHandle {
             let done = self.ask(|reply| CheckpointMsg::SyncStopped { reply }).await;
             match done {
                 Err(CheckpointError::Unanswered(CallError::Lost | CallError::Restarting))
-                    if Instant::now() < ends => {}
+                    if Instant::now() < ends =>
+                {
+                    // That it has ended may not have been noticed yet.
+                    sleep(AGAIN_AFTER).await;
+                }
                 done => return done,
             }
         }
