@@ -22,10 +22,11 @@ use crate::support::{
 /// loopback.
 const FAR: Duration = Duration::from_millis(100);
 
-/// Blocks that are asked for before it is known how quick their server is, so that the deadlines
-/// of all of them are those of the settings: after a moment in which the machine stands still, a
-/// shorter one could be over with the blocks already in the socket.
-const FEW: u64 = 100;
+/// Blocks that are asked for before it is known how quick their server is, as it is asked for so
+/// many at first, so that the deadlines of all of them are those of the settings: after a moment in
+/// which the machine stands still, a shorter one could be over with the blocks already in the
+/// socket.
+const FEW: u64 = 16;
 
 fn reached_over(status: &SyncStatus, peer: PeerId) -> Option<Transport> {
     let peer = peer.to_string();
