@@ -71,7 +71,7 @@ impl CheckpointHandle {
     /// A store that ends meanwhile is asked again when it is back.
     ///
     /// # Errors
-    /// [`CheckpointError`]; the store makes one at its own end, too.
+    /// [`CheckpointError`], after half a minute at most; the store makes one at its own end, too.
     pub async fn sync_stopped(&self) -> Result<(), CheckpointError> {
         let ends = Instant::now() + ANSWER_DEADLINE;
         loop {

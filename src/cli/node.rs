@@ -51,9 +51,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long the figures of the peers may take to catch up with the imported blocks. Unit: time.
 /// Source: they come with the next tick of who counts them, a quarter of a second later at most;
-/// the rest is for a machine that stands still for seconds. Too low: the shares are those of a
-/// moment ago. Too high: the end is late after a restart of who counts, which begins again at zero.
-const FIGURES_WITHIN: Duration = Duration::from_secs(10);
+/// the rest is for a machine that stands still. Too low: the shares are those of a moment ago. Too
+/// high: the end is late after a restart of who counts, which may have lost the last of them.
+const FIGURES_WITHIN: Duration = Duration::from_secs(3);
 
 /// What node to run.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use crate::{
     types::{Height, PeerId},
 };
 
-/// How long the whole question may take. Unit: time. A node answers at once, or after the few
+/// How long the whole question may take. Unit: time. A node answers at once, or after the ten
 /// seconds it waits for children that hang. Too low: a busy node seems dead. Too high: an operator
 /// waits for a hung one.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);

@@ -57,9 +57,13 @@ const DELIVERS: u8 = 3;
 /// before.
 const LASTS: Duration = Duration::from_secs(120);
 
-/// How many requests of a sync of seconds such a peer may fail. Source: with pauses that begin at a
-/// quarter of a second and double, six in eight seconds, and a few that were open together. Were
-/// they all as long as the first, it would be thirty.
+/// What the other peer delivers while one whose breaker is open is left alone. Unit: blocks.
+/// Source: four seconds of a sync that takes [`LASTS`].
+const MEANWHILE: u64 = 64;
+
+/// How many requests such a peer may fail until then. Source: with pauses that double, five until
+/// its breaker opens, a few that were open together, and none after. Were all pauses as long as the
+/// first, a quarter of a second, it would be twenty.
 const ASKED_MAX: u64 = 12;
 
 /// All rows of what peers send.
@@ -138,7 +142,11 @@ async fn useless(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneEr
             && now.has_delivered(&honest)
     };
     let after = node.look_until(is_set_back).await?;
+    let delivered = |now: &Standing| now.peer(&honest).map_or(0, |peer| peer.blocks);
+    let enough = delivered(&after) + MEANWHILE;
+    let later = node.look_until(|now| delivered(now) >= enough).await?;
     let completed = node.at_full_speed(scene).await?.completes(scene).await?;
+    let asked = later.peer(&useless).map_or(0, |peer| peer.failures);
     let peer = after.peer(&useless);
     let (reliability, failures) = peer.map_or((START, 0), |peer| (peer.reliability, peer.failures));
     let honest_reliability = after.peer(&honest).map_or(0, |peer| peer.reliability);
@@ -154,7 +162,8 @@ async fn useless(scene: &Scene, behaviour: Behaviour) -> Result<Outcome, SceneEr
         [
             ("it is set back", reliability < START),
             ("its failures are counted", (failures > 0) == fails),
-            ("it is asked ever less", failures <= ASKED_MAX),
+            ("it is left alone while the other delivers", asked <= ASKED_MAX),
+            ("the other delivers", delivered(&later) >= enough),
             // A reply to something else may come in between, and the row begins anew.
             ("its breaker is open, if it fails", open == fails),
             ("so it is after five failures in a row", open || in_row < BREAKER_FAILURES),
